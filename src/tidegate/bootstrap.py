@@ -1,0 +1,247 @@
+"""The only place that knows concrete classes: settings in, one application object out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import aiohttp
+from sqlalchemy import Connection, select
+
+from tidegate import __version__
+from tidegate.adapters.aggregator import HttpAggregator
+from tidegate.adapters.http import HttpClient
+from tidegate.adapters.institutions import load_institutions, psp_codes, verify
+from tidegate.adapters.lenco.adapter import LencoBank
+from tidegate.clock import Clock, Randomness, SystemClock
+from tidegate.db.committer import Committer, Unit
+from tidegate.db.engine import Database, Executor, ThreadExecutor, open_database
+from tidegate.db.identity import read_node_id
+from tidegate.db.rows import Insert
+from tidegate.errors import AlreadyExists
+from tidegate.money.amount import parse_balance
+from tidegate.money.currency import parse_currency
+from tidegate.observability.metrics import Metrics
+from tidegate.payouts.balances import Float, psp_balance_id
+from tidegate.payouts.circuit import Circuits
+from tidegate.payouts.facts import FactsReader
+from tidegate.payouts.institutions import Directory, Verify, bank_list_id
+from tidegate.payouts.rules import Rules
+from tidegate.payouts.tables import bank_lists, psp_balances
+from tidegate.ports.aggregator import Aggregator
+from tidegate.ports.bank import Bank, ListedBank
+from tidegate.settings import Per, Settings
+from tidegate.wire.dialect import Dialect
+from tidegate.work.tables import periodic
+
+__all__ = ["Application", "ConnectorFactory", "build", "rules_of"]
+
+ConnectorFactory = Callable[[], aiohttp.BaseConnector]
+
+# Calls in flight to one company, and how long an idle connection is kept: shorter than what
+# servers commonly keep, because a connection closed under a POST leaves its outcome unknown.
+_CONNECTIONS = 256
+_IDLE_S = 15.0
+
+
+def _connector() -> aiohttp.BaseConnector:
+    return aiohttp.TCPConnector(limit=_CONNECTIONS, keepalive_timeout=_IDLE_S)
+
+
+@dataclass(slots=True)
+class Application:
+    """Everything one process needs; nothing runs before it is started."""
+
+    settings: Settings
+    clock: Clock
+    randomness: Randomness
+    metrics: Metrics
+    database: Database
+    committer: Committer
+    rules: Rules
+    directory: Directory
+    verify_banks: Verify
+    circuits: Circuits
+    facts: FactsReader
+    float_: Float
+    aggregator: Aggregator
+    banks: Mapping[str, Bank]
+
+    async def open(self, periodic_ids: Sequence[str] = ()) -> None:
+        """Start the committer and make the rows exist that everything else changes."""
+        self.committer.start()
+        await self._ensure(periodic_ids)
+        await self.directory.load(self.database)
+
+    async def close(self) -> None:
+        """Write what is waiting, then let go of everything."""
+        await self.committer.stop()
+        await self.aggregator.close()
+        for bank in self.banks.values():
+            await bank.close()
+        await self.database.close()
+
+    async def _ensure(self, periodic_ids: Sequence[str]) -> None:
+        pairs = [
+            (name, currency)
+            for name, bank in self.banks.items()
+            for currency in sorted(self.rules.currencies & bank.capabilities().currencies)
+        ]
+        there = await self.database.read(_ids_there)
+        wanted = [
+            *(Insert(periodic, {"id": row_id}) for row_id in periodic_ids),
+            *(
+                Insert(
+                    psp_balances,
+                    {
+                        "id": psp_balance_id(psp, currency),
+                        "psp": psp,
+                        "currency": currency,
+                        "version": 0,
+                    },
+                )
+                for psp, currency in pairs
+            ),
+            *(
+                Insert(
+                    bank_lists,
+                    {
+                        "id": bank_list_id(psp, currency),
+                        "psp": psp,
+                        "currency": currency,
+                        "banks": [],
+                        "verified_at": 0,
+                    },
+                )
+                for psp, currency in pairs
+            ),
+        ]
+        for insert in wanted:
+            if (insert.table.name, insert.values["id"]) in there:
+                continue
+            try:
+                await self.committer.commit(Unit([insert]))
+            except AlreadyExists:
+                continue  # another process was quicker
+
+
+def _ids_there(connection: Connection) -> set[tuple[str, str]]:
+    return {
+        (table.name, row.id)
+        for table in (periodic, psp_balances, bank_lists)
+        for row in connection.execute(select(table.c.id))
+    }
+
+
+def rules_of(settings: Settings, node_id: str) -> Rules:
+    """The figures of the settings in minor units and milliseconds."""
+    payouts, currencies = settings.payouts, settings.payouts.currencies
+
+    def minor(per: Per[Decimal]) -> dict[str, int]:
+        found = {}
+        for code in currencies:
+            amount = per.get(code)
+            if amount is not None:
+                found[code] = parse_balance(amount, parse_currency(code)).minor
+        return found
+
+    def ms(seconds: float) -> int:
+        return round(seconds * 1000)
+
+    return Rules(
+        environment=settings.node.environment,
+        node_id=node_id,
+        currencies=frozenset(currencies),
+        psps=tuple(payouts.psps),
+        fee_max=minor(settings.lenco.max_fee),
+        amount_max=minor(payouts.max_order_amount),
+        amount_min=minor(payouts.min_order_amount),
+        critical_balance=minor(payouts.critical_balance_threshold),
+        offer_ttl_ms=ms(payouts.offer_ttl),
+        accept_margin_ms=ms(payouts.accept_margin),
+        lookup_schedule_s=(*payouts.lookup_schedule, round(payouts.lookup_steady)),
+        not_found_count=payouts.not_found_count,
+        not_found_window_ms=ms(payouts.not_found_window),
+        cool_off_ms=ms(payouts.cool_off),
+        unsent_limit_ms=ms(payouts.hold_limit),
+        name_check=payouts.name_check == "strict",
+        show_balances=settings.node.info_balances == "show",
+        spec_require_timestamp=settings.aggregator.spec_require_timestamp,
+    )
+
+
+async def build(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    randomness: Randomness | None = None,
+    executor: Callable[[str], Executor] = ThreadExecutor,
+    connector: ConnectorFactory = _connector,
+) -> Application:
+    """Build the application over a migrated database.
+
+    ``clock``, ``randomness``, ``executor`` and ``connector`` are the seams of a simulation.
+    """
+    clock = clock or SystemClock()
+    randomness = randomness or Randomness(clock)
+    metrics = Metrics(__version__)
+    database = open_database(
+        settings.database.url, clock, executor=executor, pool_size=settings.database.pool_size
+    )
+    node_id = await database.read(read_node_id)
+    rules = rules_of(settings, node_id)
+
+    def committed(units: int, seconds: float) -> None:
+        metrics.commits.labels("committed").inc()
+        metrics.commit_duration.observe(seconds)
+        metrics.commit_group_size.observe(units)
+
+    committer = Committer(database, on_commit=committed)
+
+    def http(name: str) -> HttpClient:
+        return HttpClient(clock, randomness, connector, name)
+
+    keys = settings.lenco.api_keys
+    lenco = LencoBank(
+        base_url=settings.lenco.base_url,
+        api_key=keys[0],
+        previous_api_keys=keys[1:],
+        account_id=settings.lenco.account_id,
+        http=http("lenco"),
+        clock=clock,
+    )
+    every_bank: dict[str, Bank] = {lenco.name: lenco}
+    banks = {name: every_bank[name] for name in rules.psps}
+    aggregator = HttpAggregator(
+        settings.aggregator.provider_url,
+        settings.aggregator.client_id,
+        settings.aggregator.secrets[0],
+        http("aggregator"),
+        clock,
+        randomness,
+        Dialect(settings.aggregator.dialect),
+    )
+    directory = Directory(verify_banks)
+    circuits = Circuits(clock)
+    return Application(
+        settings=settings,
+        clock=clock,
+        randomness=randomness,
+        metrics=metrics,
+        database=database,
+        committer=committer,
+        rules=rules,
+        directory=directory,
+        verify_banks=verify_banks,
+        circuits=circuits,
+        facts=FactsReader(database, clock, directory, circuits),
+        float_=Float(database, committer, clock, randomness),
+        aggregator=aggregator,
+        banks=banks,
+    )
+
+
+def verify_banks(psp: str, currency: str, listed: Sequence[ListedBank]) -> Mapping[str, str]:
+    """Institution code -> the PSP's bank code, for those that its list confirms."""
+    return verify(psp_codes(load_institutions(), psp, currency), listed).supported

@@ -1,0 +1,1 @@
+"""The database: names and types, engine, and the one place that commits."""

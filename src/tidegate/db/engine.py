@@ -1,0 +1,248 @@
+"""One database, two engines, one way to use them.
+
+Everything that touches the database is a plain function of a :class:`sqlalchemy.Connection`;
+:meth:`Database.read` and :meth:`Database.write` run it. On PostgreSQL it runs in SQLAlchemy's
+greenlet over asyncpg. On SQLite it runs whole in a thread: one hop for a transaction, not one a
+statement, and the executor is a parameter, so that a simulation runs it inline (decision 0002).
+
+SQLite: WAL, ``synchronous=FULL``, foreign keys on; one writing connection (``BEGIN IMMEDIATE``)
+in a thread of its own, reads on ``query_only`` connections.
+PostgreSQL: writes are READ COMMITTED, reads see one snapshot (REPEATABLE READ, READ ONLY, as SQLite
+does by itself); its clock rules leases and due rows (:meth:`Database.now_ms`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Text,
+    bindparam,
+    create_engine,
+    event,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
+
+from tidegate.clock import Clock
+from tidegate.db.url import DatabaseUrl
+
+__all__ = [
+    "Database",
+    "Executor",
+    "InlineExecutor",
+    "ThreadExecutor",
+    "any_of",
+    "any_values",
+    "open_database",
+]
+
+T = TypeVar("T")
+
+_READERS = 2
+_NOW_POSTGRESQL = text("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+
+
+class Executor(Protocol):
+    """Where blocking database work runs."""
+
+    async def run(self, work: Callable[[], T]) -> T: ...
+
+    def close(self) -> None: ...
+
+
+class ThreadExecutor:
+    """One thread: what is handed to it runs in order."""
+
+    def __init__(self, name: str) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+    async def run(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=True)
+
+
+class InlineExecutor:
+    """Runs the work at once, in the event loop: for a simulation that must repeat."""
+
+    async def run(self, work: Callable[[], T]) -> T:
+        return work()
+
+    def close(self) -> None:
+        return None
+
+
+class Database(Protocol):
+    """A database that can be read and written."""
+
+    dialect: str
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in a read-only transaction; all its statements see one snapshot."""
+        ...
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` in one transaction and commit it; roll back when it raises.
+
+        For the committer, migrations and tests: everything else hands its writes to the
+        committer.
+        """
+        ...
+
+    def now_ms(self, connection: Connection) -> int:
+        """The instant that leases and due rows are compared with."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def any_of(dialect: str, column: Column[Any], parameter: str) -> ColumnElement[bool]:
+    """``column`` is one of a list given at execution, in one statement text for every length.
+
+    A statement that spells a place for each element would be compiled and prepared anew for
+    every length of list. The list is spelled by :func:`any_values`.
+    """
+    if dialect == "postgresql":
+        return column == func.any(bindparam(parameter, type_=ARRAY(column.type)))
+    listed = func.json_each(bindparam(parameter, type_=Text())).table_valued("value")
+    return column.in_(select(listed.c.value))
+
+
+def any_values(dialect: str, values: Iterable[str | int]) -> list[str | int] | str:
+    """The value of a parameter of :func:`any_of`."""
+    return list(values) if dialect == "postgresql" else json.dumps(list(values))
+
+
+class SqliteDatabase:
+    """A SQLite file."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: str, clock: Clock, executor: Callable[[str], Executor]) -> None:
+        self._clock = clock
+        self._writer = executor("tidegate-writer")
+        self._write_engine = _sqlite_engine(path, "BEGIN IMMEDIATE", query_only=False)
+        self._readers: asyncio.Queue[tuple[Executor, Engine]] = asyncio.Queue()
+        self._closing: list[tuple[Executor, Engine]] = [(self._writer, self._write_engine)]
+        for number in range(_READERS):
+            reader = (
+                executor(f"tidegate-reader-{number}"),
+                _sqlite_engine(path, "BEGIN", query_only=True),
+            )
+            self._readers.put_nowait(reader)
+            self._closing.append(reader)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        executor, engine = await self._readers.get()
+        try:
+            return await executor.run(lambda: _in_transaction(engine, work))
+        finally:
+            self._readers.put_nowait((executor, engine))
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        return await self._writer.run(lambda: _in_transaction(self._write_engine, work))
+
+    def now_ms(self, connection: Connection) -> int:
+        return self._clock.now_ms()
+
+    async def close(self) -> None:
+        for executor, engine in self._closing:
+            await executor.run(engine.dispose)
+            executor.close()
+
+
+class PostgresqlDatabase:
+    """A PostgreSQL server, over asyncpg."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: DatabaseUrl, pool_size: int) -> None:
+        self._engine: AsyncEngine = create_async_engine(
+            url.sqlalchemy_url,
+            connect_args=dict(url.connect_args),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_pre_ping=False,
+            isolation_level="READ COMMITTED",
+        )
+        # The same pool; both options are words in the BEGIN that is sent anyway.
+        self._reading = self._engine.execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=True
+        )
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        async with self._reading.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        async with self._engine.begin() as connection:
+            return await connection.run_sync(work)
+
+    def now_ms(self, connection: Connection) -> int:
+        return int(connection.execute(_NOW_POSTGRESQL).scalar_one())
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def open_database(
+    url: DatabaseUrl,
+    clock: Clock,
+    *,
+    executor: Callable[[str], Executor] = ThreadExecutor,
+    pool_size: int = 8,
+) -> Database:
+    """Open the database that ``url`` names. Nothing is connected before the first use."""
+    if url.dialect == "sqlite":
+        return SqliteDatabase(url.path, clock, executor)
+    return PostgresqlDatabase(url, pool_size)
+
+
+def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
+
+
+def _sqlite_engine(path: str, begin: str, *, query_only: bool) -> Engine:
+    engine = create_engine(
+        f"sqlite+pysqlite:///{path}",
+        poolclass=StaticPool,
+        # Each engine belongs to one executor, hence one thread at a time; only closing may come
+        # from another.
+        connect_args={"check_same_thread": False, "timeout": 30.0},
+    )
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver must not begin transactions by itself: we say when, and which kind.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        if query_only:
+            cursor.execute("PRAGMA query_only=ON")
+        else:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("PRAGMA foreign_keys=ON")
+            # Without it INSERT OR REPLACE would delete rows past the triggers that forbid it.
+            cursor.execute("PRAGMA recursive_triggers=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

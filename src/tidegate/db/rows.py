@@ -1,0 +1,268 @@
+"""Operations on rows: insert one, change one, claim some that are due.
+
+A change names what it expects of the row. It is judged on the locked row, so two verbs that
+read the same state cannot both act on it. How a change moves a row in the queue is its ``next``:
+
+- :class:`Next` and :data:`DONE` say when the row is due again, and what for;
+- a change that *holds* the row's lease also ends the lease; if somebody else said when the row
+  is due while it was leased (``woken``), that wish stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+
+from sqlalchemy import Connection, MetaData, Select, Table, bindparam, insert, select, update
+from sqlalchemy import Insert as SqlInsert
+from sqlalchemy import Update as SqlUpdate
+
+from tidegate.db.committer import Batch, Due, Operation
+from tidegate.db.engine import Database, any_of, any_values
+from tidegate.errors import Stale
+
+__all__ = ["DONE", "Change", "Done", "Held", "Insert", "Next", "RowBatch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The row is due in ``in_ms`` for ``kind``."""
+
+    kind: str
+    in_ms: int = 0
+
+
+class Done:
+    """Nothing more is to be done with the row."""
+
+
+DONE: Final = Done()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The lease under which a verb works: its fence and the ``due_at`` that was claimed."""
+
+    fence: int
+    due_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Insert one row; with ``next``, due."""
+
+    batch: ClassVar[type[Batch]]
+    table: Table
+    values: Mapping[str, Any]
+    next: Next | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Change one row by its ``id``.
+
+    A value may be a function of the locked row (its guards). ``expect`` are column values the
+    row must have (``state`` above all). ``held`` is given by the verb that works under the row's
+    lease: the lease must still be its own, and ends. A verb that goes on under its lease expects
+    the ``fence`` instead. ``again`` keeps ``tries``
+    counting (the turn did not succeed); otherwise a held change sets it to 0.
+    Raises ``Stale``.
+    """
+
+    batch: ClassVar[type[Batch]]
+    table: Table
+    id: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    expect: Mapping[str, Any] = field(default_factory=dict)
+    held: Held | None = None
+    next: Next | Done | None = None
+    again: bool = False
+
+
+_QUEUE = ("kind", "due_at", "leased_until", "fence", "woken")
+
+
+class RowBatch:
+    """All inserts and changes of a group."""
+
+    rank: ClassVar[int] = 20
+
+    def __init__(self, database: Database, connection: Connection, now_ms: int) -> None:
+        self._dialect = database.dialect
+        self._connection = connection
+        self._now_ms = now_ms
+        self._rows: dict[tuple[str, str], dict[str, Any]] = {}
+        self._undo: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._inserts: list[tuple[Table, dict[str, Any]]] = []
+        self._updates: list[tuple[Table, str, dict[str, Any]]] = []
+        self._due: list[Due] = []
+
+    def lock(self, operations: Sequence[Operation]) -> None:
+        wanted: dict[str, tuple[Table, set[str], set[str]]] = {}
+        for operation in operations:
+            if isinstance(operation, Change):
+                table = operation.table
+                _, ids, columns = wanted.setdefault(table.name, (table, set(), set()))
+                ids.add(operation.id)
+                columns.update(operation.expect)
+        for name in sorted(wanted):
+            table, ids, columns = wanted[name]
+            rows = self._connection.execute(
+                _lock_statement(self._dialect, table, columns),
+                {"ids": any_values(self._dialect, sorted(ids))},
+            )
+            for row in rows.mappings():
+                self._rows[(name, row["id"])] = dict(row)
+
+    def mark(self) -> tuple[int, int, int, int]:
+        return len(self._undo), len(self._inserts), len(self._updates), len(self._due)
+
+    def rewind(self, mark: tuple[int, int, int, int]) -> None:
+        undone, inserts, updates, due = mark
+        while len(self._undo) > undone:
+            row, before = self._undo.pop()
+            row.update(before)
+        del self._inserts[inserts:]
+        del self._updates[updates:]
+        del self._due[due:]
+
+    def admit(self, operation: Insert | Change) -> None:
+        if isinstance(operation, Insert):
+            self._insert(operation)
+        else:
+            self._change(operation)
+
+    def flush(self) -> Sequence[Due]:
+        for table, rows in _by_shape(self._inserts):
+            self._connection.execute(_insert_statement(table), rows)
+        # Several changes of one row become one, the later column value winning.
+        merged: dict[tuple[str, str], tuple[Table, dict[str, Any]]] = {}
+        for table, row_id, values in self._updates:
+            merged.setdefault((table.name, row_id), (table, {}))[1].update(values)
+        shaped: dict[tuple[str, tuple[str, ...]], tuple[Table, list[dict[str, Any]]]] = {}
+        for (name, row_id), (table, values) in merged.items():
+            if values:
+                shape = (name, tuple(sorted(values)))
+                shaped.setdefault(shape, (table, []))[1].append({**values, "_id": row_id})
+        for _, (table, rows) in sorted(shaped.items(), key=lambda item: item[0]):
+            self._connection.execute(_update_statement(table), rows)
+        return self._due
+
+    def _insert(self, operation: Insert) -> None:
+        values = dict(operation.values)
+        if operation.next is not None:
+            values["kind"] = operation.next.kind
+            values["due_at"] = self._now_ms + operation.next.in_ms
+            if operation.next.in_ms <= 0:
+                self._due.append(Due(operation.table.name, operation.next.kind, values["id"]))
+        self._inserts.append((operation.table, values))
+
+    def _change(self, operation: Change) -> None:
+        row = self._rows.get((operation.table.name, operation.id))
+        if row is None:
+            raise Stale(f"There is no row {operation.id} in {operation.table.name}.")
+        for column, expected in operation.expect.items():
+            if row[column] != expected:
+                raise Stale(
+                    f"{operation.table.name} {operation.id}: {column} is {row[column]!r}, "
+                    f"not {expected!r}."
+                )
+        if operation.held is not None and (
+            row["fence"] != operation.held.fence or row["leased_until"] is None
+        ):
+            raise Stale(f"{operation.table.name} {operation.id}: the lease was lost or is ended.")
+        own = {
+            column: value(row) if callable(value) else value
+            for column, value in operation.values.items()
+        }
+        values = {**own, **self._queue_values(operation, row)}
+        before = {column: row[column] for column in values if column in row}
+        row.update({column: values[column] for column in before})
+        self._undo.append((row, before))
+        self._updates.append((operation.table, operation.id, values))
+        due_at = row.get("due_at")
+        if due_at is not None and due_at <= self._now_ms and row["leased_until"] is None:
+            self._due.append(Due(operation.table.name, str(row["kind"]), operation.id))
+
+    def _queue_values(self, operation: Change, row: Mapping[str, Any]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        wish_stands = False
+        if operation.held is not None:
+            wish_stands = row["woken"]
+            values["leased_until"] = None
+            values["woken"] = False
+            if not operation.again:
+                values["tries"] = 0
+        if operation.next is None or wish_stands:
+            return values
+        if isinstance(operation.next, Next):
+            values["kind"] = operation.next.kind
+            values["due_at"] = self._now_ms + operation.next.in_ms
+        else:
+            values["kind"] = values["due_at"] = None
+        if operation.held is None and row["leased_until"] is not None:
+            # The lease may have run out: its holder can still come back and end it.
+            values["woken"] = True
+        return values
+
+
+Insert.batch = RowBatch
+Change.batch = RowBatch
+
+# Statements are kept, so that they are built once, compiled once and prepared once a connection.
+# A table in a key, not its name: another MetaData may use the name for other columns.
+_statements: dict[tuple[Any, ...], Any] = {}
+_places: dict[MetaData, dict[Table, int]] = {}
+
+
+def _lock_statement(dialect: str, table: Table, expected: Iterable[str]) -> Select[Any]:
+    # A table's guards: the queue columns it has, its state, and what it declares.
+    names = {"id", "state", *_QUEUE, *table.info.get("guards", ()), *expected}
+    columns = tuple(column for column in table.c if column.name in names)
+    key = ("lock", dialect, table, columns)
+    if key not in _statements:
+        _statements[key] = (
+            select(*columns)
+            .where(any_of(dialect, table.c.id, "ids"))
+            .order_by(table.c.id)
+            .with_for_update()
+        )
+    statement: Select[Any] = _statements[key]
+    return statement
+
+
+def _insert_statement(table: Table) -> SqlInsert:
+    key = ("insert", table)
+    if key not in _statements:
+        _statements[key] = insert(table)
+    statement: SqlInsert = _statements[key]
+    return statement
+
+
+def _update_statement(table: Table) -> SqlUpdate:
+    """What is set are the other keys of the parameters."""
+    key = ("update", table)
+    if key not in _statements:
+        _statements[key] = update(table).where(table.c.id == bindparam("_id"))
+    statement: SqlUpdate = _statements[key]
+    return statement
+
+
+def _by_shape(
+    inserts: Iterable[tuple[Table, dict[str, Any]]],
+) -> list[tuple[Table, list[dict[str, Any]]]]:
+    """Rows of the same table and columns together, parents before children."""
+    shaped: dict[tuple[Table, frozenset[str]], tuple[Table, list[dict[str, Any]]]] = {}
+    for table, values in inserts:
+        shaped.setdefault((table, frozenset(values)), (table, []))[1].append(values)
+    return sorted(shaped.values(), key=lambda rows: _place(rows[0]))
+
+
+def _place(table: Table) -> int:
+    """Where ``table`` stands when parents come before children."""
+    places = _places.get(table.metadata, {})
+    if table not in places:
+        places = {each: place for place, each in enumerate(table.metadata.sorted_tables)}
+        _places[table.metadata] = places
+    return places[table]

@@ -1,0 +1,1 @@
+"""The double-entry ledger (DESIGN 4): immutable entries, exact balances, sealed blocks."""

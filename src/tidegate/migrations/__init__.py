@@ -1,0 +1,84 @@
+"""Alembic, run over our own connections: upgrade, downgrade, and is the database current?
+
+Every table module is imported here, so that ``metadata`` is whole and a test can compare the
+models with what the migrations made.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+from tidegate.cases import tables as _cases
+from tidegate.db import identity, inbox
+from tidegate.db.base import metadata
+from tidegate.db.engine import Database
+from tidegate.db.identity import write_node_id
+from tidegate.ledger import tables as _ledger
+from tidegate.payouts import tables as _payouts
+from tidegate.work import tables as _work
+
+__all__ = ["current", "downgrade", "head", "is_current", "metadata", "upgrade"]
+
+_TABLES = (_cases, _ledger, _payouts, _work, identity, inbox)
+# Any fixed number: two processes that migrate at once wait for each other.
+_LOCK = 7_391_402_217
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    if connection is not None:
+        config.attributes["connection"] = connection
+    return config
+
+
+def head() -> str:
+    """The newest revision that this code knows."""
+    revision = ScriptDirectory.from_config(_config()).get_current_head()
+    assert revision is not None  # there is always a first migration
+    return revision
+
+
+def current(connection: Connection) -> str | None:
+    """The revision of the database; ``None`` before the first migration."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+async def is_current(database: Database) -> bool:
+    """Does the database have exactly the schema of this code?"""
+    return await database.read(current) == head()
+
+
+async def upgrade(database: Database, *, node_id: str | None = None, to: str = "head") -> str:
+    """Bring the database to revision ``to``; make the node's identity at the first migration.
+
+    Returns the node's identity (empty below the first migration).
+    """
+
+    def run(connection: Connection) -> str:
+        _lock(connection)
+        command.upgrade(_config(connection), to)
+        return write_node_id(connection, node_id) if current(connection) else ""
+
+    return await database.write(run)
+
+
+async def downgrade(database: Database, to: str) -> None:
+    """Take the database back to revision ``to`` (``base``: an empty database)."""
+
+    def run(connection: Connection) -> None:
+        _lock(connection)
+        command.downgrade(_config(connection), to)
+
+    await database.write(run)
+
+
+def _lock(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})

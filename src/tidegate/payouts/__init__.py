@@ -1,0 +1,1 @@
+"""Payouts: orders of an aggregator, paid through PSPs (DESIGN 5)."""

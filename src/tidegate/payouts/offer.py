@@ -1,0 +1,269 @@
+"""An offer arrives: keep it, and decide from the order's state what it means (A3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from tidegate.cases.store import OpenCase
+from tidegate.clock import Clock, Randomness
+from tidegate.db.committer import Committer, Unit
+from tidegate.db.engine import Database
+from tidegate.db.rows import Insert, Next
+from tidegate.errors import (
+    AlreadyExists,
+    DuplicateOrder,
+    OrderExpired,
+    PolicyRefusal,
+    Stale,
+    UnsupportedInstitution,
+)
+from tidegate.payouts.institutions import Directory
+from tidegate.payouts.policy import check_figures
+from tidegate.payouts.references import order_reference, transaction_id
+from tidegate.payouts.rules import Rules
+from tidegate.payouts.states import ENDED_UNPAID, Event, State, public_status
+from tidegate.payouts.store import Journal, Row, payout_by_order
+from tidegate.payouts.tables import offers, payout_events, payouts
+from tidegate.wire.dialect import Dialect
+from tidegate.wire.inbound import Offer
+
+__all__ = ["Meaning", "Receive", "Received", "meaning_of"]
+
+_RACES = 8
+
+
+class Meaning(StrEnum):
+    """What an arrival means."""
+
+    NEW = "new"
+    REPEAT = "repeat"  # the round lives, same figures
+    CONFLICT = "conflict"  # the round lives, other figures: recorded, changes nothing
+    NEW_ROUND = "new_round"  # after a provably unpaid end
+    PAID_BEFORE = "paid_before"  # nothing is paid: the success is reported again, and a case
+    BUSY = "busy"  # the ended round is being reported at this moment: not opened again now
+    REFUSED = "refused"  # spec: will not be done, and the answer says so
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What to answer. ``refusal`` only in the spec dialect: with it the answer is an error."""
+
+    meaning: Meaning
+    status: str
+    refusal: PolicyRefusal | None = None
+
+
+def meaning_of(row: Row | None, offer: Offer, now_ms: int) -> Meaning:
+    """Decide what ``offer`` means for the payout that stands under its order id. Pure."""
+    if row is None:
+        return Meaning.NEW
+    if row["paid_ever"]:
+        return Meaning.PAID_BEFORE
+    if State(row["state"]) in ENDED_UNPAID:
+        # A cancel under way has no guard at the aggregator: arriving after the accept of a new
+        # round it would hand out an order that we are paying (aggregator.md 4.4).
+        busy = row["leased_until"] is not None and row["leased_until"] > now_ms
+        return Meaning.BUSY if busy else Meaning.NEW_ROUND
+    same = (row["currency"], row["institution"]) == (offer.currency, offer.institution) and (
+        row["amount_text"] == offer.amount_token
+        or (offer.money is not None and row["amount"] == offer.money.minor)
+    )
+    return Meaning.REPEAT if same else Meaning.CONFLICT
+
+
+class Receive:
+    """Keep an authentic offer and say what to answer; nothing is called from here."""
+
+    def __init__(
+        self,
+        database: Database,
+        committer: Committer,
+        clock: Clock,
+        randomness: Randomness,
+        rules: Rules,
+        directory: Directory,
+    ) -> None:
+        self._database = database
+        self._committer = committer
+        self._clock = clock
+        self._randomness = randomness
+        self._rules = rules
+        self._directory = directory
+
+    async def __call__(self, offer: Offer, body: str, received_ms: int) -> Received:
+        """``body`` is the text as it arrived; ``received_ms`` starts the offer's life."""
+        for _ in range(_RACES):
+            row = await self._database.read(lambda c: payout_by_order(c, offer.order_id))
+            unit, received = self._decide(row, offer, body, received_ms)
+            try:
+                await self._committer.commit(unit)
+            except (AlreadyExists, Stale):
+                continue  # the same order arrived, or moved on, between reading and writing
+            return received
+        raise Stale("The order changes faster than its offers can be read.")
+
+    def _decide(
+        self, row: Row | None, offer: Offer, body: str, received_ms: int
+    ) -> tuple[Unit, Received]:
+        meaning = meaning_of(row, offer, self._clock.now_ms())
+        refusal: PolicyRefusal | None = None
+        if offer.dialect is Dialect.SPEC:
+            if meaning is Meaning.CONFLICT:
+                refusal = DuplicateOrder()
+            elif meaning in {Meaning.NEW, Meaning.NEW_ROUND}:
+                refusal = self._refusal(offer, received_ms)
+        kept = self._kept(offer, body, received_ms, Meaning.REFUSED if refusal else meaning)
+        match meaning:
+            case Meaning.NEW:
+                unit = self._first(offer, received_ms, refusal).add(kept)
+                status = State.DECLINED if refusal else State.PENDING
+            case Meaning.NEW_ROUND:
+                assert row is not None  # by meaning_of
+                unit = self._again(row, offer, received_ms, refusal).add(kept)
+                status = State.DECLINED if refusal else State.PENDING
+            case Meaning.PAID_BEFORE:
+                assert row is not None
+                unit = self._paid_before(row, offer).add(kept)
+                status = State(row["state"])
+            case Meaning.REPEAT | Meaning.BUSY | Meaning.CONFLICT | Meaning.REFUSED:
+                assert row is not None
+                unit = Unit([kept])
+                status = State(row["state"])
+        return unit, Received(meaning, public_status(status), refusal)
+
+    def _refusal(self, offer: Offer, received_ms: int) -> PolicyRefusal | None:
+        """What the spec dialect is told at once: everything that no waiting can change."""
+        amount = offer.money.minor if offer.money else None
+        if refusal := check_figures(offer.currency, amount, self._rules):
+            return refusal
+        if not self._directory.reachable(offer.institution):
+            return UnsupportedInstitution()
+        if offer.expires_at_ms is not None and offer.expires_at_ms <= received_ms:
+            return OrderExpired()
+        return None
+
+    def _first(self, offer: Offer, received_ms: int, refusal: PolicyRefusal | None) -> Unit:
+        payout_id = self._randomness.new_id("po")
+        reference = order_reference(self._rules.environment, self._rules.node_id, offer.order_id)
+        state = State.DECLINED if refusal else State.PENDING
+        return Unit(
+            [
+                Insert(
+                    payouts,
+                    {
+                        "id": payout_id,
+                        "order_id": offer.order_id,
+                        "state": state.value,
+                        "round": 1,
+                        "reference": reference,
+                        "tx_id": transaction_id(reference, 1),
+                        "created_at": received_ms,
+                        "reason_code": refusal.code if refusal else None,
+                        "reason_text": refusal.detail if refusal else None,
+                        "ended_at": received_ms if refusal else None,
+                        **self._figures(offer, received_ms),
+                    },
+                    # What the answer refuses is not declined a second time by a call.
+                    next=None if refusal else Next("accept"),
+                ),
+                Insert(
+                    payout_events,
+                    {
+                        "id": self._randomness.new_id("pev"),
+                        "payout_id": payout_id,
+                        "at": received_ms,
+                        "round": 1,
+                        "event": "refused" if refusal else "offered",
+                        "state": state.value,
+                        "detail": {"code": refusal.code} if refusal else {},
+                    },
+                ),
+            ]
+        )
+
+    def _again(
+        self, row: Row, offer: Offer, received_ms: int, refusal: PolicyRefusal | None
+    ) -> Unit:
+        journal = Journal(row, self._clock, self._randomness)
+        if refusal is not None:
+            journal.note("refused", {"code": refusal.code})
+            return journal.unit
+        number = row["round"] + 1
+        journal.move(
+            Event.OFFERED_AGAIN,
+            next=Next("accept"),
+            fence=row["fence"],
+            round=number,
+            tx_id=transaction_id(row["reference"], number),
+            tries=0,
+            accept_first=False,
+            told_pending_at=None,
+            told_at=None,
+            psp=None,
+            psp_id=None,
+            reason_code=None,
+            reason_text=None,
+            accepted_at=None,
+            ended_at=None,
+            **self._figures(offer, received_ms),
+        )
+        return journal.unit
+
+    def _paid_before(self, row: Row, offer: Offer) -> Unit:
+        journal = Journal(row, self._clock, self._randomness)
+        if State(row["state"]) in {State.PAID, State.FULFILLED}:
+            # Accept first: the aggregator takes a fulfil only from the order's owner.
+            journal.move(Event.OFFERED_AGAIN, next=Next("report"), accept_first=True)
+        else:
+            journal.note("offered_again")
+        journal.add(
+            OpenCase(
+                "paid_order_offered_again",
+                row["id"],
+                "The aggregator offers an order that was paid. Nothing is paid again; the success "
+                "is reported again. Ask the aggregator what it did with the first report.",
+                "high",
+                {"order_id": row["order_id"], "dialect": offer.dialect.value},
+            )
+        )
+        return journal.unit
+
+    def _figures(self, offer: Offer, received_ms: int) -> dict[str, Any]:
+        """The columns that an offer fills."""
+        by_clock = received_ms + self._rules.offer_ttl_ms
+        expires_at = by_clock if offer.expires_at_ms is None else offer.expires_at_ms
+        recipient = offer.recipient
+        return {
+            "dialect": offer.dialect.value,
+            "currency": offer.currency[:16],
+            "amount_text": offer.amount_token,
+            "amount": offer.money.minor if offer.money else None,
+            "institution": offer.institution[:64],
+            "exclude_psps": list(offer.exclude_psps),
+            "recipient": None
+            if recipient is None
+            else {
+                "institution": recipient.institution,
+                "account_identifier": recipient.account_identifier,
+                "account_name": recipient.account_name,
+                "memo": recipient.memo,
+                "metadata": dict(recipient.metadata),
+            },
+            "offered_at": received_ms,
+            "expires_at": expires_at,
+        }
+
+    def _kept(self, offer: Offer, body: str, received_ms: int, meaning: Meaning) -> Insert:
+        return Insert(
+            offers,
+            {
+                "id": self._randomness.new_id("off"),
+                "order_id": offer.order_id,
+                "dialect": offer.dialect.value,
+                "received_at": received_ms,
+                "meaning": meaning.value,
+                "body": body,
+            },
+        )

@@ -1,0 +1,144 @@
+"""A PSP's webhook, read: it prompts a look-up, it decides nothing (A7)."""
+
+from __future__ import annotations
+
+
+import structlog
+from sqlalchemy import bindparam, select
+
+from tidegate.clock import Clock, Randomness
+from tidegate.db.committer import Committer, Unit
+from tidegate.db.engine import Database
+from tidegate.db.inbox import inbox
+from tidegate.db.rows import DONE, Change, Insert, Next
+from tidegate.errors import AlreadyExists
+from tidegate.payouts.balances import Float
+from tidegate.payouts.tables import attempts
+from tidegate.ports.bank import Bank, Credit, Rejected, Unavailable, WebhookEvent
+from tidegate.work.backoff import exponential_ms
+from tidegate.work.claim import Claimed
+
+__all__ = ["Keep", "ReadWebhook"]
+
+log = structlog.get_logger()
+
+# An event may overtake our own commit: it is read again before it is called unknown.
+_READS_MAX = 6
+
+_by_reference = select(attempts.c.id).where(
+    attempts.c.psp == bindparam("psp"), attempts.c.reference == bindparam("reference")
+)
+_known = select(inbox.c.id).where(
+    inbox.c.source == bindparam("source"), inbox.c.dedupe_key == bindparam("dedupe_key")
+)
+
+
+class Keep:
+    """Keep an authentic webhook before it is answered."""
+
+    def __init__(self, database: Database, committer: Committer, randomness: Randomness) -> None:
+        self._database = database
+        self._committer = committer
+        self._randomness = randomness
+
+    async def __call__(self, psp: str, event: WebhookEvent, raw: bytes, received_ms: int) -> bool:
+        """``False`` if the same event was kept before: nothing changes then."""
+        key = event.dedupe_key[:200]
+        known = await self._database.read(
+            lambda c: c.execute(_known, {"source": psp, "dedupe_key": key}).first()
+        )
+        if known is not None:
+            return False
+        row = {
+            "id": self._randomness.new_id("inb"),
+            "source": psp,
+            "dedupe_key": key,
+            "state": "kept",
+            "body": raw,
+            "received_at": received_ms,
+        }
+        try:
+            await self._committer.commit(Unit([Insert(inbox, row, next=Next(f"read:{psp}"))]))
+        except AlreadyExists:
+            return False
+        return True
+
+
+class ReadWebhook:
+    """The verb of kept webhooks, one instance a PSP."""
+
+    def __init__(
+        self,
+        database: Database,
+        committer: Committer,
+        clock: Clock,
+        randomness: Randomness,
+        float_: Float,
+        bank: Bank,
+    ) -> None:
+        self._database = database
+        self._committer = committer
+        self._clock = clock
+        self._randomness = randomness
+        self._float = float_
+        self._bank = bank
+
+    async def __call__(self, claimed: Claimed) -> None:
+        event = self._bank.read_webhook(bytes(claimed.row["body"]))
+        if isinstance(event, Rejected):
+            await self._end(claimed, f"unreadable: {event.why}")
+        elif event.reference is not None:
+            await self._prompt(claimed, event.reference)
+        elif event.credit_id is not None:
+            await self._credit(claimed, event.credit_id)
+        else:
+            await self._end(claimed, f"ignored: {event.event}")
+
+    async def _prompt(self, claimed: Claimed, reference: str) -> None:
+        parameters = {"psp": self._bank.name, "reference": reference}
+        attempt_id = await self._database.read(
+            lambda c: c.execute(_by_reference, parameters).scalar_one_or_none()
+        )
+        if attempt_id is None:
+            if claimed.tries < _READS_MAX:
+                await self._again(claimed)
+            else:
+                log.warning("webhook.unknown_reference", psp=self._bank.name, reference=reference)
+                await self._end(claimed, "unknown reference")
+            return
+        await self._end(
+            claimed,
+            "look-up prompted",
+            Change(attempts, attempt_id, next=Next(f"confirm:{self._bank.name}")),
+        )
+
+    async def _credit(self, claimed: Claimed, credit_id: str) -> None:
+        """Incoming money: believed only when the PSP confirms its own line."""
+        answer = await self._bank.credit(credit_id)
+        if isinstance(answer, Credit):
+            booked = await self._float.fund(self._bank.name, answer)
+            await self._end(claimed, "funding booked" if booked else "funding known")
+        elif isinstance(answer, Unavailable) or claimed.tries < _READS_MAX:
+            await self._again(claimed)
+        else:
+            await self._end(claimed, "no such credit")
+
+    async def _again(self, claimed: Claimed) -> None:
+        wait = exponential_ms(claimed.tries, self._randomness, first_ms=200)
+        change = Change(
+            inbox, claimed.id, held=claimed.held, next=Next(str(claimed.row["kind"]), wait),
+            again=True,
+        )
+        await self._committer.commit(Unit([change]))
+
+    async def _end(self, claimed: Claimed, outcome: str, *more: Change) -> None:
+        done = Change(
+            inbox,
+            claimed.id,
+            values={"state": "read", "outcome": outcome},
+            held=claimed.held,
+            next=DONE,
+        )
+        await self._committer.commit(Unit([done, *more]))
+
+

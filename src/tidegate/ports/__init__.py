@@ -1,0 +1,1 @@
+"""What Tidegate asks of the world: protocols and the types of their answers, a file per port."""

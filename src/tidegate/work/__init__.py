@@ -1,0 +1,1 @@
+"""Rows are the queue (DESIGN 3): claiming them, running their verbs, trying again later."""

@@ -1,0 +1,142 @@
+"""Claiming due rows: a lease with a fencing number, committed before anything is done.
+
+PostgreSQL: ``FOR UPDATE SKIP LOCKED``; SQLite: the one writer. ``due_at`` is left as it was, so
+that a row whose holder dies is due again as soon as the lease is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sqlalchemy import Connection, Table, bindparam, or_, select, update
+
+from tidegate.clock import Clock
+from tidegate.db.committer import Batch, Due
+from tidegate.db.engine import Database, any_of, any_values
+from tidegate.db.rows import Held
+
+__all__ = ["Claim", "Claimed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Claim up to ``limit`` rows of ``table`` due for ``kind``; only of ``ids`` where given.
+
+    Answers the rows, as mappings, all columns.
+    """
+
+    batch: ClassVar[type[Batch]]
+    table: Table
+    kind: str
+    limit: int
+    lease_ms: int
+    ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row under lease. ``ends_at`` is on the local monotonic clock, in seconds."""
+
+    table: Table
+    row: Mapping[str, Any]
+    ends_at: float
+    clock: Clock
+
+    @property
+    def id(self) -> str:
+        return str(self.row["id"])
+
+    @property
+    def tries(self) -> int:
+        """Leases since the last success, this one counted."""
+        return int(self.row["tries"])
+
+    @property
+    def held(self) -> Held:
+        return Held(fence=int(self.row["fence"]), due_at=int(self.row["due_at"]))
+
+    def covers(self, limit_s: float) -> bool:
+        """May a call with this time limit still begin under the lease?"""
+        return self.ends_at - self.clock.monotonic() >= limit_s
+
+
+class ClaimBatch:
+    """All claims of a group; they see what the group's other operations wrote."""
+
+    rank: ClassVar[int] = 90
+
+    def __init__(self, database: Database, connection: Connection, now_ms: int) -> None:
+        self._dialect = database.dialect
+        self._connection = connection
+        self._now_ms = now_ms
+        self._claims: list[tuple[Claim, list[Mapping[str, Any]]]] = []
+
+    def lock(self, operations: Sequence[Claim]) -> None:
+        return None  # the claim itself skips what is locked
+
+    def mark(self) -> int:
+        return len(self._claims)
+
+    def rewind(self, mark: int) -> None:
+        del self._claims[mark:]
+
+    def admit(self, operation: Claim) -> list[Mapping[str, Any]]:
+        answer: list[Mapping[str, Any]] = []
+        self._claims.append((operation, answer))
+        return answer
+
+    def flush(self) -> Sequence[Due]:
+        for claim, answer in self._claims:
+            parameters: dict[str, Any] = {
+                "_kind": claim.kind,
+                "_now": self._now_ms,
+                "_until": self._now_ms + claim.lease_ms,
+                "_limit": claim.limit,
+            }
+            if claim.ids is not None:
+                parameters["_ids"] = any_values(self._dialect, claim.ids)
+            statement = _statement(self._dialect, claim.table, claim.ids is not None)
+            rows = self._connection.execute(statement, parameters).mappings()
+            # RETURNING promises no order.
+            answer.extend(sorted((dict(row) for row in rows), key=lambda row: row["due_at"]))
+        return ()
+
+
+Claim.batch = ClaimBatch
+
+_statements: dict[tuple[str, Table, bool], Any] = {}
+
+
+def _statement(dialect: str, table: Table, by_id: bool) -> Any:
+    key = (dialect, table, by_id)
+    if key not in _statements:
+        due = (
+            select(table.c.id)
+            .where(
+                table.c.kind == bindparam("_kind"),
+                table.c.due_at.is_not(None),
+                table.c.due_at <= bindparam("_now"),
+                or_(table.c.leased_until.is_(None), table.c.leased_until <= bindparam("_now")),
+            )
+            .order_by(table.c.due_at)
+            .limit(bindparam("_limit"))
+            .with_for_update(skip_locked=True)
+        )
+        if by_id:
+            due = due.where(any_of(dialect, table.c.id, "_ids"))
+        # A CTE that locks is evaluated once; a plain subquery might be again, past its limit.
+        picked = due.cte("picked")
+        _statements[key] = (
+            update(table)
+            .where(table.c.id.in_(select(picked.c.id)))
+            .values(
+                leased_until=bindparam("_until"),
+                fence=table.c.fence + 1,
+                tries=table.c.tries + 1,
+                woken=False,
+            )
+            .returning(*table.c)
+        )
+    return _statements[key]

@@ -1,0 +1,66 @@
+"""One table: kind of row -> verb. Adding a kind of work is one line here."""
+
+from __future__ import annotations
+
+from tidegate.bootstrap import Application
+from tidegate.db.inbox import inbox
+from tidegate.payouts.accept import Accept
+from tidegate.payouts.answer import CheckOwnership
+from tidegate.payouts.confirm import Confirm
+from tidegate.payouts.disburse import Disburse, Send
+from tidegate.payouts.prompts import ReadWebhook
+from tidegate.payouts.push import PushBalance
+from tidegate.payouts.report import Report
+from tidegate.payouts.tables import attempts, payouts
+from tidegate.work.pace import Pace
+from tidegate.work.runner import Kind
+from tidegate.work.tables import periodic
+from tidegate.workers.periodic import Periodic
+
+__all__ = ["kinds_of"]
+
+_FULFIL_S = 60.0
+
+
+def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
+    """Every kind of work of this process."""
+    work = app.settings.work
+    one = (app.committer, app.clock, app.randomness)
+    two = (app.database, *one)
+    accept = Accept(*one, app.rules, app.facts, app.aggregator)
+    report = Report(*one, app.rules, app.aggregator)
+    ownership = CheckOwnership(*one, app.aggregator)
+    push = PushBalance(*two, app.rules, app.aggregator, periodic)
+    kinds = [
+        Kind(payouts, "accept", accept, work.accept_concurrency),
+        Kind(payouts, "report", report, work.report_concurrency, _FULFIL_S),
+        Kind(payouts, "ownership", ownership, work.periodic_concurrency),
+        Kind(periodic, "push", push, len(app.rules.currencies)),
+    ]
+    for name, bank in app.banks.items():
+        able = bank.capabilities()
+        pace = Pace(app.clock, float(work.lookup_rate.get(name) or 200))
+        sender = (*two, app.rules, app.facts, app.circuits, bank)
+        confirm = Confirm(
+            *two, app.rules, app.facts, app.circuits, app.float_, pace, bank
+        )
+        read = ReadWebhook(*two, app.float_, bank)
+        in_flight = work.psp_concurrency
+        kinds += [
+            Kind(payouts, f"disburse:{name}", Disburse(*sender), in_flight, able.submit_timeout_s),
+            Kind(attempts, f"send:{name}", Send(*sender), in_flight, able.submit_timeout_s),
+            # A look-up may be tried three times, and a cooled failure reads the balance as well.
+            Kind(
+                attempts,
+                f"confirm:{name}",
+                confirm,
+                work.confirm_concurrency,
+                4 * able.lookup_timeout_s,
+            ),
+            Kind(inbox, f"read:{name}", read, in_flight, 3 * able.lookup_timeout_s),
+        ]
+    kinds += [
+        Kind(periodic, chore.kind, chores.verb(chore), 1, chore.longest_s)
+        for chore in chores.table
+    ]
+    return kinds

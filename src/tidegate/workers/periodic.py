@@ -1,0 +1,180 @@
+"""Periodic work: APScheduler only makes a row due; one process claims and runs it (DESIGN 3).
+
+The table below is the list of it. Ordinary work never waits for these: they are the safety nets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from tidegate.bootstrap import Application
+from tidegate.cases.store import OpenCase
+from tidegate.db.committer import Unit
+from tidegate.db.rows import DONE, Change, Next
+from tidegate.errors import WriteRefused
+from tidegate.ledger.audit import audit
+from tidegate.ledger.seal import Seal
+from tidegate.payouts.answer import CheckOrders
+from tidegate.payouts.institutions import RefreshBanks
+from tidegate.payouts.push import push_id
+from tidegate.work.claim import Claimed
+from tidegate.work.tables import periodic
+
+__all__ = ["Chore", "Periodic"]
+
+log = structlog.get_logger()
+
+_SEAL_MOST = 10_000
+_UNSEALED_TOO_LONG_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """One periodic row: its id, how often, what it does. The result is kept in the row."""
+
+    id: str
+    every_s: float
+    do: Callable[[], Awaitable[dict[str, Any]]]
+    longest_s: float = 120.0
+
+    @property
+    def kind(self) -> str:
+        return self.id
+
+
+class Periodic:
+    """The chores of one process and their triggers."""
+
+    def __init__(self, app: Application) -> None:
+        self._app = app
+        every = app.settings.intervals
+        self._check_orders = CheckOrders(
+            app.database, app.committer, app.clock, app.randomness, app.aggregator
+        )
+        self._refresh = RefreshBanks(
+            app.database,
+            app.committer,
+            app.clock,
+            app.randomness,
+            app.directory,
+            app.verify_banks,
+        )
+        self.table: tuple[Chore, ...] = (
+            Chore("balances", every.balance_sync, self._balances),
+            Chore("orders", every.order_poll, self._orders),
+            Chore("banks", every.institution_sync, self._banks),
+            Chore("seal", every.seal, self._seal),
+            Chore("audit", every.audit, self._audit, 600.0),
+        )
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids of all periodic rows, the pushes included."""
+        currencies = sorted(self._app.rules.currencies)
+        return (*(chore.id for chore in self.table), *(push_id(code) for code in currencies))
+
+    def start(self) -> None:
+        """Begin to trigger; everything is due once at the start."""
+        for chore in self.table:
+            self._every(chore.every_s, chore.id, chore.kind)
+        for currency in self._app.rules.currencies:
+            self._every(self._app.settings.intervals.balance_sync, push_id(currency), "push")
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        self._scheduler.shutdown(wait=False)
+
+    def _every(self, seconds: float, row_id: str, kind: str) -> None:
+        self._scheduler.add_job(
+            self.make_due, "interval", seconds=seconds, args=(row_id, kind), max_instances=1
+        )
+
+    async def make_due(self, row_id: str, kind: str) -> None:
+        """What a trigger does: nothing but this."""
+        try:
+            await self._app.committer.commit(Unit([Change(periodic, row_id, next=Next(kind))]))
+        except WriteRefused as refusal:
+            log.warning("periodic.not_due", row=row_id, why=refusal.detail)
+
+    def verb(self, chore: Chore) -> Callable[[Claimed], Awaitable[None]]:
+        """The verb of a chore's row."""
+
+        async def run(claimed: Claimed) -> None:
+            result = await chore.do()
+            done = Change(
+                periodic,
+                claimed.id,
+                values={"last_done_at": self._app.clock.now_ms(), "result": result},
+                held=claimed.held,
+                next=DONE,
+            )
+            await self._app.committer.commit(Unit([done]))
+
+        return run
+
+    async def _balances(self) -> dict[str, Any]:
+        """Compare every PSP's balance with the books (A9)."""
+        app, found = self._app, {}
+        for name, bank in app.banks.items():
+            for currency in sorted(app.rules.currencies & bank.capabilities().currencies):
+                compared = await app.float_.compare(bank, currency)
+                if compared is not None:
+                    found[f"{name}:{currency}"] = {
+                        "reading": compared.reading,
+                        "off_by": compared.off_by,
+                    }
+                    if compared.opened or compared.off_by:
+                        await self.make_due(push_id(currency), "push")
+        return found
+
+    async def _orders(self) -> dict[str, Any]:
+        """Compare the aggregator's list with our rows (A8)."""
+        return {
+            currency: await self._check_orders(currency)
+            for currency in sorted(self._app.rules.currencies)
+        }
+
+    async def _banks(self) -> dict[str, Any]:
+        """Verify each PSP's bank list (A12)."""
+        app, verified = self._app, {}
+        for name, bank in app.banks.items():
+            for currency in sorted(app.rules.currencies & bank.capabilities().currencies):
+                verified[f"{name}:{currency}"] = await self._refresh(bank, currency)
+        return verified
+
+    async def _seal(self) -> dict[str, Any]:
+        """Seal what is in no block; the head goes to the log, outside the database (C4)."""
+        sealed = 0
+        while True:
+            (block,) = await self._app.committer.commit(Unit([Seal(_SEAL_MOST)]))
+            if block is None:
+                return {"entries": sealed}
+            sealed += block.count
+            log.info("ledger.sealed", block=block.id, hash=block.hash, entries=block.count)
+
+    async def _audit(self) -> dict[str, Any]:
+        """Prove the books; a finding is a case."""
+        app = self._app
+        now_ms = app.clock.now_ms()
+        report = await app.database.read(
+            lambda c: audit(
+                c, expect=None, now_ms=now_ms, unsealed_after_ms=_UNSEALED_TOO_LONG_MS
+            )
+        )
+        if report.findings:
+            case = OpenCase(
+                "ledger_audit_failed",
+                "ledger",
+                "The ledger audit found something. Stop taking orders and run `tidegate ledger "
+                "audit`.",
+                "high",
+                {"findings": len(report.findings)},
+            )
+            await app.committer.commit(Unit([case]))
+        return {"findings": len(report.findings)}

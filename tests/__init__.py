@@ -1,0 +1,1 @@
+"""Tests of Tidegate; ``support`` holds what they share."""

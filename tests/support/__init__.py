@@ -1,0 +1,1 @@
+"""What the tests share: a PostgreSQL server, databases, and a guard on the network."""

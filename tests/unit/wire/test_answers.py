@@ -1,0 +1,162 @@
+"""Reading the aggregator's answers."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.errors import BadInput
+from tidegate.wire.answers import parse_acceptance, parse_answer, parse_order, parse_orders
+
+ORDER: dict[str, Any] = {
+    "id": "o-1",
+    "token": "USDT",
+    "amount": "0.5",
+    "rate": "1500.25",
+    "institution": "ABNGNGLA",
+    "accountIdentifier": "0123456789",
+    "accountName": "OK",
+    "providerId": "",
+    "memo": "",
+    "network": "base",
+    "status": "fulfilling",
+    "createdAt": "2025-10-06T14:00:00Z",
+    "updatedAt": "2025-10-06T14:00:01.5Z",
+    "transactionLogs": None,
+    "cancellationReasons": ["Insufficient funds"],
+    "orderType": "regular",
+    "otcExpiry": "0001-01-01T00:00:00Z",
+}
+
+
+def data_of(value: Any) -> Any:
+    return parse_answer(200, json.dumps({"status": "success", "data": value}).encode()).data
+
+
+def test_an_answer_is_read() -> None:
+    """Status, message and data of the envelope."""
+    answer = parse_answer(201, b'{"status":"success","message":"OK","data":{"id":"x"}}')
+    assert answer.is_success
+    assert answer.readable
+    assert (answer.message, answer.data) == ("OK", {"id": "x"})
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>502</html>", b"[]", b'{"status":"success"}{"status":"error"}']
+)
+def test_an_unreadable_answer_is_no_success(body: bytes) -> None:
+    """Not even with 200; two documents in one happen after a failed authentication."""
+    answer = parse_answer(200, body)
+    assert not answer.readable
+    assert not answer.is_success
+
+
+def test_a_success_needs_both_the_status_and_the_word() -> None:
+    """An error envelope with 200 and a success envelope with 500 are neither."""
+    assert not parse_answer(200, b'{"status":"error"}').is_success
+    assert not parse_answer(500, b'{"status":"success"}').is_success
+    assert not parse_answer(200, b'{"status":5,"message":null}').is_success
+
+
+def test_an_acceptance_is_read() -> None:
+    """The binding amount, exactly, and the recipient."""
+    acceptance = parse_acceptance(
+        data_of(
+            {
+                "id": "o-1",
+                "direction": "payout",
+                "amount": "75375",
+                "institution": "ABNGNGLA",
+                "accountIdentifier": "0123456789",
+                "accountName": "A Person",
+                "memo": "rent",
+                "metadata": {"n": 1},
+            }
+        )
+    )
+    assert acceptance.amount == Decimal(75375)
+    assert (acceptance.order_id, acceptance.direction) == ("o-1", "payout")
+    assert acceptance.recipient.account_identifier == "0123456789"
+    assert acceptance.recipient.memo == "rent"
+    assert acceptance.recipient.metadata == {"n": "1"}
+    assert acceptance.faults == ()
+
+
+def test_an_acceptance_with_a_number_and_without_extras_is_read() -> None:
+    """A JSON number keeps its token; memo, metadata and direction may be absent."""
+    acceptance = parse_acceptance(
+        data_of({"amount": 75375.50, "institution": "X", "accountIdentifier": "1"})
+    )
+    assert (acceptance.amount_token, acceptance.amount) == ("75375.5", Decimal("75375.5"))
+    assert (acceptance.recipient.memo, acceptance.direction, acceptance.faults) == ("", "", ())
+
+
+@pytest.mark.parametrize(
+    ("data", "faults"),
+    [
+        (None, ("amount: missing", "institution: missing", "accountIdentifier: missing")),
+        ([], ("amount: missing", "institution: missing", "accountIdentifier: missing")),
+        (
+            {"amount": "lots", "institution": 5, "accountIdentifier": None, "metadata": []},
+            ("amount: unreadable", "institution: missing", "accountIdentifier: missing"),
+        ),
+        (
+            {"amount": "1e400", "institution": "X", "accountIdentifier": "1"},
+            ("amount: unreadable",),
+        ),
+    ],
+)
+def test_what_is_missing_in_an_acceptance_is_named(data: Any, faults: tuple[str, ...]) -> None:
+    """The order is ours all the same, so nothing raises."""
+    acceptance = parse_acceptance(data_of(data))
+    assert acceptance.faults == faults
+    assert acceptance.amount is None
+
+
+def test_an_order_record_is_read() -> None:
+    """Token amount and rate as decimals; Go's zero time is none."""
+    record = parse_order(data_of(ORDER))
+    assert (record.order_id, record.status) == ("o-1", "fulfilling")
+    assert (record.amount, record.rate) == (Decimal("0.5"), Decimal("1500.25"))
+    assert record.recipient.institution == "ABNGNGLA"
+    assert record.updated_at_ms == 1_759_759_201_500
+    assert record.otc_expiry_ms is None
+    assert record.cancellation_reasons == ("Insufficient funds",)
+
+
+@pytest.mark.parametrize("data", [None, [], "x", {}, {"id": "o-1"}, {"status": "x"}])
+def test_a_record_without_id_or_status_is_refused(data: Any) -> None:
+    """It would say nothing about who owns the order."""
+    with pytest.raises(BadInput):
+        parse_order(data_of(data))
+
+
+def test_a_page_of_orders_is_read() -> None:
+    """A bad entry is counted and hides no other; null is an empty page."""
+    page = parse_orders(data_of({"total": 2, "page": 1, "pageSize": 10, "orders": [ORDER, 5]}))
+    assert (page.total, page.page, page.page_size, len(page.orders), page.skipped) == (
+        2,
+        1,
+        10,
+        1,
+        1,
+    )
+    assert parse_orders(data_of({"total": 0, "orders": None})).orders == ()
+
+
+@pytest.mark.parametrize("data", [None, [], {}, {"total": 0}, {"orders": "none"}])
+def test_an_odd_answer_is_not_taken_for_an_empty_page(data: Any) -> None:
+    """Otherwise reconciliation would conclude that we have no orders."""
+    with pytest.raises(BadInput):
+        parse_orders(data_of(data))
+
+
+@given(st.binary(max_size=80), st.integers(100, 599))
+def test_reading_an_answer_never_raises(body: bytes, status: int) -> None:
+    """Nor does reading its data as an acceptance."""
+    parse_acceptance(parse_answer(status, body).data)

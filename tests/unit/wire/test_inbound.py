@@ -1,0 +1,313 @@
+"""Reading what the aggregator sends, in both dialects."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidegate.errors import BadInput
+from tidegate.money import Money, parse_currency
+from tidegate.wire.canonical import parse_object
+from tidegate.wire.dialect import Dialect
+from tidegate.wire.inbound import (
+    Offer,
+    Recipient,
+    parse_live_offer,
+    parse_order_id,
+    parse_spec_offer,
+    parse_tx_status,
+    parse_verify_account,
+)
+
+ORDER = "3fa85f64-5717-4562-b3fc-2c963f66afa6"
+NGN = parse_currency("NGN")
+LIVE = {"amount": "75375", "currency": "NGN", "institution": "ABNGNGLA", "orderId": ORDER}
+SPEC: dict[str, Any] = {
+    "orderId": ORDER,
+    "amount": 50000.0,
+    "currency": "NGN",
+    "token": "DAI",
+    "tokenAmount": 0.5,
+    "network": "base-sepolia",
+    "recipient": {
+        "institution": "ABNGNGLA",
+        "accountIdentifier": "0123456789",
+        "accountName": "A Person",
+        "memo": "x",
+        "metadata": {"channel": "till", "businessNumber": 247247},
+    },
+    "reference": "ORDER-1",
+    "expiresAt": "2025-10-06T14:00:00Z",
+    "timestamp": 1728201600,
+}
+
+
+def live(**changes: Any) -> Offer:
+    return parse_live_offer(parse_object(json.dumps({**LIVE, **changes}).encode()))
+
+
+def spec(**changes: Any) -> Offer:
+    return parse_spec_offer(parse_object(json.dumps({**SPEC, **changes}).encode()))
+
+
+def test_a_live_offer() -> None:
+    """Four strings; what is absent has its meaning: payout, nobody excluded, no recipient."""
+    assert live() == Offer(
+        dialect=Dialect.LIVE,
+        order_id=ORDER,
+        amount_token="75375",
+        currency="NGN",
+        institution="ABNGNGLA",
+        money=Money(7_537_500, NGN),
+    )
+    assert live().direction == "payout"
+
+
+def test_a_live_offer_with_exclusions_and_direction() -> None:
+    """The names of the PSPs not to be used, and a payin recognised as such."""
+    offer = live(excludePsps=["lenco", "korapay"], direction="payin")
+    assert offer.exclude_psps == ("lenco", "korapay")
+    assert offer.direction == "payin"
+    assert offer.faults == ()
+    assert live(excludePsps=None, direction=None).faults == ()
+
+
+def test_a_spec_offer() -> None:
+    """Number tokens verbatim, the recipient's institution, instants in their units."""
+    assert spec() == Offer(
+        dialect=Dialect.SPEC,
+        order_id=ORDER,
+        amount_token="50000.0",
+        currency="NGN",
+        institution="ABNGNGLA",
+        money=Money(5_000_000, NGN),
+        recipient=Recipient(
+            institution="ABNGNGLA",
+            account_identifier="0123456789",
+            account_name="A Person",
+            memo="x",
+            metadata={"channel": "till", "businessNumber": "247247"},
+        ),
+        reference="ORDER-1",
+        expires_at_ms=1_759_759_200_000,
+        timestamp=1_728_201_600,
+    )
+    assert hash(spec()) == hash(spec())
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"amount": "abc"}, "amount: INVALID_AMOUNT"),
+        ({"amount": "-5"}, "amount: INVALID_AMOUNT"),
+        ({"amount": "1.005"}, "amount: INVALID_AMOUNT"),
+        ({"amount": None}, "amount: missing"),
+        ({"amount": ""}, "amount: missing"),
+        ({"currency": "XXX"}, "currency: UNSUPPORTED_CURRENCY"),
+        ({"currency": "naira"}, "currency: UNSUPPORTED_CURRENCY"),
+        ({"currency": None}, "currency: missing"),
+        ({"institution": None}, "institution: missing"),
+        ({"institution": "AB\0"}, "institution: unreadable"),
+        ({"direction": "sideways"}, "direction: unknown"),
+    ],
+)
+def test_an_unusable_field_of_a_live_offer_is_carried_and_named(
+    changes: dict[str, Any], fault: str
+) -> None:
+    """The offer is kept as it came; money is there only if amount and currency are usable."""
+    offer = live(**changes)
+    assert offer.faults == (fault,)
+    assert offer.order_id == ORDER
+    assert (offer.money is None) is fault.startswith(("amount", "currency"))
+    if changes.get("amount"):
+        assert offer.amount_token == changes["amount"]
+
+
+def test_no_text_that_is_carried_holds_a_nul() -> None:
+    """A database refuses U+0000, and an authentic offer must be kept."""
+    offer = live(institution="A\0", amount="1\0", direction="x\0", excludePsps=["p\0"])
+    assert "\\x00" not in repr(offer)
+    assert offer.institution == "A\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"recipient": None}, "recipient: missing"),
+        ({"expiresAt": "tomorrow"}, "expiresAt: unreadable"),
+        ({"expiresAt": "2025-13-06T14:00:00Z"}, "expiresAt: unreadable"),
+        ({"expiresAt": "2025-10-06T14:00:00"}, "expiresAt: unreadable"),
+        ({"recipient": {**SPEC["recipient"], "accountName": ""}}, "recipient.accountName: missing"),
+    ],
+)
+def test_an_unusable_field_of_a_spec_offer_is_named(changes: dict[str, Any], fault: str) -> None:
+    """A recipient that is not there and an expiry that cannot be read do not lose the offer."""
+    assert spec(**changes).faults == (fault,)
+
+
+@pytest.mark.parametrize(
+    ("text", "instant_ms"),
+    [
+        ("2025-10-06T14:00:00.123456789Z", 1_759_759_200_123),
+        ("2025-10-06T15:00:00+01:00", 1_759_759_200_000),
+        ("1969-12-31T23:59:59.999Z", -1),
+        ("0001-01-01T00:00:00Z", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_expiry_is_read_to_the_millisecond(text: str | None, instant_ms: int | None) -> None:
+    """Nanoseconds are cut, offsets count, Go's zero time means none."""
+    offer = spec(expiresAt=text)
+    assert offer.expires_at_ms == instant_ms
+    assert offer.faults == ()
+
+
+@pytest.mark.parametrize(
+    ("sent", "seconds"),
+    [
+        (1728201600, 1728201600),
+        ("1728201600", 1728201600),
+        (1728201600.9, 1728201600),
+        (None, None),
+    ],
+)
+def test_a_timestamp_is_a_number_or_a_numeric_string(sent: Any, seconds: int | None) -> None:
+    """The fraction is cut, as the aggregator does."""
+    assert spec(timestamp=sent).timestamp == seconds
+
+
+@pytest.mark.parametrize("sent", ["soon", "", True, [], {}, 10**30, "1e99"])
+def test_a_timestamp_that_cannot_be_read_is_not_taken_for_absent(sent: Any) -> None:
+    """Absent is accepted by default, so unreadable must be refused."""
+    with pytest.raises(BadInput, match="timestamp"):
+        spec(timestamp=sent)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("amount", True),
+        ("amount", []),
+        ("currency", 5),
+        ("institution", {}),
+        ("direction", 1),
+        ("excludePsps", "lenco"),
+        ("excludePsps", [1]),
+    ],
+)
+def test_a_wrong_json_type_in_a_live_offer_is_refused_by_name(field: str, value: Any) -> None:
+    """Nothing of such an offer is kept, and the refusal says which field it was."""
+    with pytest.raises(BadInput, match=field):
+        live(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("recipient", "A Person"),
+        ("accountIdentifier", 123456789),
+        ("memo", 5),
+        ("metadata", []),
+        ("reference", 5),
+        ("expiresAt", 1759759200),
+    ],
+)
+def test_a_wrong_json_type_in_a_spec_offer_is_refused_by_name(field: str, value: Any) -> None:
+    """An account number sent as a number has lost its leading zeros."""
+    inside = field in {"accountIdentifier", "memo", "metadata"}
+    changes = {"recipient": {**SPEC["recipient"], field: value}} if inside else {field: value}
+    with pytest.raises(BadInput, match=field):
+        spec(**changes)
+
+
+@pytest.mark.parametrize(
+    "order_id",
+    [None, "", 5, True, "a/b", "a b", "\u00e9", "x" * 65, ".", "..", "a\n", "a?b", "%2e"],
+)
+def test_without_a_usable_order_id_nothing_is_kept(order_id: Any) -> None:
+    """The id goes into the paths of our calls, where dots alone would climb."""
+    with pytest.raises(BadInput, match="order id"):
+        live(orderId=order_id)
+    with pytest.raises(BadInput, match="order id"):
+        spec(orderId=order_id)
+
+
+def test_order_ids_are_usually_uuids_but_need_not_be() -> None:
+    """Any 64 harmless characters."""
+    for order_id in (ORDER, "x" * 64, "A.b_c-9"):
+        assert parse_order_id(order_id) == order_id
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ({"currency": "NGN", "reference": ORDER}, (ORDER, "NGN", "", "")),
+        (
+            {"currency": "NGN", "psp": "lenco", "reference": ORDER, "txId": "T"},
+            (ORDER, "NGN", "lenco", "T"),
+        ),
+        (
+            {"currency": "NGN", "psp": "lenco", "orderId": ORDER, "txId": "T"},
+            (ORDER, "NGN", "lenco", "T"),
+        ),
+        ({"reference": "", "orderId": ORDER, "psp": None, "txId": 5}, (ORDER, "", "", "")),
+    ],
+)
+def test_a_status_question_names_its_order_in_either_field(
+    message: dict[str, Any], expected: tuple[str, str, str, str]
+) -> None:
+    """All three shapes; a field of an odd type is read as empty, never refused."""
+    query = parse_tx_status(parse_object(json.dumps(message).encode()))
+    assert (query.order_id, query.currency, query.psp, query.tx_id) == expected
+
+
+def test_a_status_question_without_an_order_is_refused() -> None:
+    """There is nothing that could be answered."""
+    with pytest.raises(BadInput):
+        parse_tx_status({"currency": "NGN"})
+
+
+def test_an_account_check_needs_both_texts() -> None:
+    """Institution and account, as strings."""
+    query = parse_verify_account({"accountIdentifier": "0123456789", "institution": "ABNGNGLA"})
+    assert (query.institution, query.account_identifier) == ("ABNGNGLA", "0123456789")
+    for message in ({"institution": "ABNGNGLA"}, {"accountIdentifier": "1"}):
+        with pytest.raises(BadInput, match="missing"):
+            parse_verify_account(message)
+
+
+NAMES = sorted({*LIVE, *SPEC, "direction", "excludePsps", "reference", "txId", "psp"})
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | st.sampled_from(["NGN", ORDER, "1", "2025-10-06T14:00:00+23:59"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["institution", "accountIdentifier", "memo"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from(NAMES), VALUES))
+def test_no_message_raises_anything_but_bad_input(message: dict[str, Any]) -> None:
+    """And every offer that is read keeps its amount verbatim."""
+    parsed = parse_object(json.dumps(message).encode())
+    for parse in (parse_live_offer, parse_spec_offer, parse_tx_status, parse_verify_account):
+        try:
+            result = parse(parsed)
+        except BadInput:
+            continue
+        if isinstance(result, Offer):
+            assert result.order_id == message["orderId"]
+            assert (result.money is None) == any(
+                fault.startswith(("amount", "currency")) for fault in result.faults
+            )
