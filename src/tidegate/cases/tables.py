@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import CheckConstraint, Column, Index, Integer, String, Table
 
-from tidegate.db.base import Id, Json, LongText, Millis, Number, Word, metadata
+from tidegate.db.base import Json, LongText, Millis, Number, Word, metadata
 from tidegate.db.immutable import append_only_ddl, drop_append_only_ddl
 
 __all__ = ["cases", "create_ddl", "drop_ddl", "operator_actions"]

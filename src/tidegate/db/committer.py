@@ -118,6 +118,7 @@ class Committer:
     ) -> None:
         self._database = database
         self.on_due = on_due
+        self.on_written: Callable[[Unit], None] = lambda unit: None
         self._on_commit = on_commit
         self._waiting: list[_Waiting] = []
         self._awake = asyncio.Event()
@@ -183,6 +184,8 @@ class Committer:
         else:
             self._told(self._on_commit, len(group), asyncio.get_running_loop().time() - started)
         for waiting, outcome in zip(group, outcomes, strict=True):
+            if not isinstance(outcome, Exception):
+                self._told(self.on_written, waiting.unit)
             if waiting.answer.done():  # the verb was cancelled; its rows tell the rest
                 continue
             if isinstance(outcome, Exception):

@@ -12,33 +12,16 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Numeric,
-    Row,
-    and_,
-    bindparam,
-    cast,
-    exists,
-    func,
-    or_,
-    select,
-)
-from sqlalchemy import case as sql_case
+from sqlalchemy import Connection, Row
 
 from tidegate.errors import LedgerFault
+from tidegate.ledger import audit_questions as questions
 from tidegate.ledger.chart import account_kind, currency_of
 from tidegate.ledger.seal import FIRST_PREVIOUS, Block, SealedEntry, block_hash, read_entries
-from tidegate.ledger.tables import accounts, block_entries, blocks, entries, legs
 
 __all__ = ["AuditReport", "Finding", "audit"]
 
-# Of each kind of finding so many are named; one more says that there are more.
-_NAMED_MAX = 50
-# Entries looked at together.
-_WINDOW = 20_000
 _HASHED_TOGETHER = 2_000
-_BLOCK_PAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +75,13 @@ def audit(
     head, hashes_bad = _check_blocks(connection, expect)
     findings += hashes_bad
     findings += _check_membership(connection, now_ms - unsealed_after_ms)
-    counts = connection.execute(_counts).one()
+    counts = connection.execute(questions.counts).one()
     return AuditReport(
         accounts=counts.accounts,
         entries=counts.entries,
         legs=counts.legs,
         blocks=counts.blocks,
-        unsealed=connection.execute(_unsealed_count).scalar_one(),
+        unsealed=connection.execute(questions.unsealed_count).scalar_one(),
         head_block=head.id if head else 0,
         head=head.hash if head else None,
         drift=drift,
@@ -132,12 +115,12 @@ def _check_entries(connection: Connection) -> Iterator[Finding]:
     """Entries have two legs or more and balance per currency; legs have their entry."""
 
     def wrong() -> Iterator[Finding]:
-        for row in connection.execute(_orphans):
+        for row in connection.execute(questions.orphans):
             yield Finding("leg.orphan", str(row.entry_id), "its entry or account does not exist")
         for window in _windows(connection):
-            for row in connection.execute(_few_legs, window):
+            for row in connection.execute(questions.few_legs, window):
                 yield Finding("entry.legs", str(row.id), f"has {row.legs} legs")
-            for row in connection.execute(_unbalanced, window):
+            for row in connection.execute(questions.unbalanced, window):
                 yield Finding(
                     "entry.unbalanced",
                     str(row.entry_id),
@@ -151,7 +134,7 @@ def _check_lines(connection: Connection) -> Iterator[Finding]:
     """Every leg goes on from the leg before it on its account, and no floor was ever broken."""
 
     def broken() -> Iterator[Finding]:
-        for row in connection.execute(_broken_chain):
+        for row in connection.execute(questions.broken_chain):
             yield Finding(
                 "leg.balance_after",
                 f"{row.path} {row.number}",
@@ -159,7 +142,7 @@ def _check_lines(connection: Connection) -> Iterator[Finding]:
             )
 
     def below() -> Iterator[Finding]:
-        for row in connection.execute(_below_floor):
+        for row in connection.execute(questions.below_floor):
             yield Finding(
                 "floor.broken",
                 f"{row.path} {row.number}",
@@ -171,21 +154,21 @@ def _check_lines(connection: Connection) -> Iterator[Finding]:
 
 def _check_balances(connection: Connection) -> tuple[dict[str, int], list[Finding]]:
     """Kept balances and numbers of legs are the fold of the legs (C2)."""
-    drift = {currency: 0 for (currency,) in connection.execute(_currencies)}
+    drift = {currency: 0 for (currency,) in connection.execute(questions.currencies)}
     findings: list[Finding] = []
-    for row in connection.execute(_folded):
+    for row in connection.execute(questions.folded):
         folded = int(row.folded or 0)
         drift[row.currency] += abs(row.balance - folded)
         if row.balance != folded:
             findings.append(
                 Finding("account.balance", row.path, f"is {row.balance}, its legs say {folded}")
             )
-        if row.legs != row.count or row.legs != (row.last or 0):
+        if row.legs != row.has or row.legs != (row.last or 0):
             findings.append(
                 Finding(
                     "account.legs",
                     row.path,
-                    f"counts {row.legs} legs, has {row.count}, the last is number {row.last or 0}",
+                    f"counts {row.legs} legs, has {row.has}, the last is number {row.last or 0}",
                 )
             )
     return drift, list(_some(findings))
@@ -205,7 +188,7 @@ def _check_blocks(
             findings += _check_block(block, members.get(block.id, []))
             expected_seen = expected_seen or block.hash == expect
             before = block
-        del findings[_NAMED_MAX + 1 :]  # enough to see that the chain is broken
+        del findings[questions.NAMED_MAX + 1 :]  # enough to see that the chain is broken
     findings = list(_some(findings))
     if not expected_seen:
         findings.append(
@@ -239,7 +222,7 @@ def _check_membership(connection: Connection, sealed_before_ms: int) -> Iterator
     """Members have their entry and their block; entries are sealed in time."""
 
     def wrong() -> Iterator[Finding]:
-        for row in connection.execute(_strangers):
+        for row in connection.execute(questions.strangers):
             yield Finding(
                 "member.stranger",
                 str(row.entry_id),
@@ -247,7 +230,7 @@ def _check_membership(connection: Connection, sealed_before_ms: int) -> Iterator
             )
 
     def late() -> Iterator[Finding]:
-        for row in connection.execute(_late, {"before": sealed_before_ms}):
+        for row in connection.execute(questions.late, {"before": sealed_before_ms}):
             yield Finding("entry.unsealed", str(row.id), "has been in no block for too long")
 
     return chain(_some(wrong()), _some(late()))
@@ -256,7 +239,7 @@ def _check_membership(connection: Connection, sealed_before_ms: int) -> Iterator
 def _some(findings: Iterable[Finding]) -> Iterator[Finding]:
     """Name the first ones; the rest of a thousand adds nothing."""
     for number, finding in enumerate(findings):
-        if number == _NAMED_MAX:
+        if number == questions.NAMED_MAX:
             yield Finding(finding.code, "...", "there are more")
             return
         yield finding
@@ -264,16 +247,16 @@ def _some(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _accounts(connection: Connection) -> Iterator[Row[Any]]:
     after = 0
-    while rows := connection.execute(_account_page, {"after": after}).all():
+    while rows := connection.execute(questions.account_page, {"after": after}).all():
         yield from rows
         after = rows[-1].id
 
 
 def _windows(connection: Connection) -> Iterator[dict[str, int]]:
     """Ranges of ids, each of so many entries that exist: a forged id far away costs nothing."""
-    low = connection.execute(_first_id).scalar_one()
+    low = connection.execute(questions.first_id).scalar_one()
     while low is not None:
-        high = connection.execute(_window_end, {"low": low}).scalar_one()
+        high = connection.execute(questions.window_end, {"low": low}).scalar_one()
         if high is None:
             return
         yield {"low": low, "high": high}
@@ -284,10 +267,10 @@ def _blocks_by_weight(connection: Connection) -> Iterator[list[Block]]:
     """Blocks in their order, in bundles of some thousand entries."""
     after = bundled = 0
     bundle: list[Block] = []
-    while rows := connection.execute(_block_page, {"after": after}).all():
+    while rows := connection.execute(questions.block_page, {"after": after}).all():
         for row in rows:
-            bundle.append(Block(row.id, row.previous, row.hash, row.count, row.sealed_at))
-            bundled += row.count
+            bundle.append(block := Block(*row))
+            bundled += block.count
             if bundled >= _HASHED_TOGETHER:
                 yield bundle
                 bundle, bundled = [], 0
@@ -300,141 +283,9 @@ def _members_of(connection: Connection, some: Sequence[Block]) -> dict[int, list
     """The entries of some consecutive blocks, by block and id."""
     block_of = {
         row.entry_id: row.block_id
-        for row in connection.execute(_members, {"low": some[0].id, "high": some[-1].id})
+        for row in connection.execute(questions.members, {"low": some[0].id, "high": some[-1].id})
     }
     members: dict[int, list[SealedEntry]] = {}
     for entry in read_entries(connection, connection.dialect.name, list(block_of)):
         members.setdefault(block_of[entry.id], []).append(entry)
     return members
-
-
-_before = legs.alias("leg_before")
-_later = legs.alias("leg_later")
-_signed = sql_case((legs.c.side == accounts.c.grows_by, legs.c.amount), else_=-legs.c.amount)
-_debited = sql_case((legs.c.side == "D", legs.c.amount), else_=-legs.c.amount)
-_in_window = bindparam("low"), bindparam("high")
-_in_no_block = ~exists().where(block_entries.c.entry_id == entries.c.id)
-
-
-def _exact(value: Any) -> Any:
-    """Sums of forged figures may leave 64 bits: that is a finding, not an error."""
-    return cast(value, Numeric(40, 0))
-
-
-_account_page = (
-    select(accounts).where(accounts.c.id > bindparam("after")).order_by(accounts.c.id).limit(5_000)
-)
-_currencies = select(accounts.c.currency).distinct()
-_first_id = select(func.min(entries.c.id))
-_window_end = select(
-    func.max(
-        select(entries.c.id)
-        .where(entries.c.id >= bindparam("low"))
-        .order_by(entries.c.id)
-        .limit(_WINDOW)
-        .subquery("some")
-        .c.id
-    )
-)
-_few_legs = (
-    select(entries.c.id, func.count(legs.c.entry_id).label("legs"))
-    .outerjoin(legs, legs.c.entry_id == entries.c.id)
-    .where(entries.c.id.between(*_in_window))
-    .group_by(entries.c.id)
-    .having(func.count(legs.c.entry_id) < 2)
-    .order_by(entries.c.id)
-    .limit(_NAMED_MAX + 1)
-)
-_unbalanced = (
-    select(legs.c.entry_id, accounts.c.currency, func.sum(_exact(_debited)).label("sum"))
-    .join(accounts, accounts.c.id == legs.c.account_id)
-    .where(legs.c.entry_id.between(*_in_window))
-    .group_by(legs.c.entry_id, accounts.c.currency)
-    .having(func.sum(_exact(_debited)) != 0)
-    .order_by(legs.c.entry_id)
-    .limit(_NAMED_MAX + 1)
-)
-_orphans = (
-    select(legs.c.entry_id)
-    .outerjoin(entries, entries.c.id == legs.c.entry_id)
-    .outerjoin(accounts, accounts.c.id == legs.c.account_id)
-    .where(or_(entries.c.id.is_(None), accounts.c.id.is_(None)))
-    .limit(_NAMED_MAX + 1)
-)
-_broken_chain = (
-    select(accounts.c.path, legs.c.number, legs.c.entry_id, legs.c.balance_after)
-    .join(accounts, accounts.c.id == legs.c.account_id)
-    .outerjoin(
-        _before,
-        and_(_before.c.account_id == legs.c.account_id, _before.c.number == legs.c.number - 1),
-    )
-    .where(
-        or_(
-            and_(_before.c.number.is_(None), legs.c.number != 1),
-            _before.c.entry_id > legs.c.entry_id,
-            _exact(legs.c.balance_after)
-            != _exact(func.coalesce(_before.c.balance_after, 0)) + _signed,
-        )
-    )
-    .limit(_NAMED_MAX + 1)
-)
-# An account may be touched twice by one entry; the floor binds what the entry leaves.
-_below_floor = (
-    select(accounts.c.path, legs.c.number, legs.c.entry_id, legs.c.balance_after)
-    .join(accounts, accounts.c.id == legs.c.account_id)
-    .where(
-        accounts.c.floor,
-        legs.c.balance_after < 0,
-        ~exists().where(
-            _later.c.entry_id == legs.c.entry_id,
-            _later.c.account_id == legs.c.account_id,
-            _later.c.number > legs.c.number,
-        ),
-    )
-    .limit(_NAMED_MAX + 1)
-)
-_folded = (
-    select(
-        accounts.c.path,
-        accounts.c.currency,
-        accounts.c.balance,
-        accounts.c.legs,
-        func.count(legs.c.number).label("count"),
-        func.max(legs.c.number).label("last"),
-        func.sum(_exact(_signed)).label("folded"),
-    )
-    .outerjoin(legs, legs.c.account_id == accounts.c.id)
-    .group_by(accounts.c.id)
-    .having(
-        or_(
-            accounts.c.balance != func.coalesce(func.sum(_exact(_signed)), 0),
-            accounts.c.legs != func.count(legs.c.number),
-            accounts.c.legs != func.coalesce(func.max(legs.c.number), 0),
-        )
-    )
-    .order_by(accounts.c.id)
-)
-_block_page = (
-    select(blocks).where(blocks.c.id > bindparam("after")).order_by(blocks.c.id).limit(_BLOCK_PAGE)
-)
-_members = select(block_entries).where(block_entries.c.block_id.between(*_in_window))
-_strangers = (
-    select(block_entries.c.entry_id, block_entries.c.block_id)
-    .outerjoin(entries, entries.c.id == block_entries.c.entry_id)
-    .outerjoin(blocks, blocks.c.id == block_entries.c.block_id)
-    .where(or_(entries.c.id.is_(None), blocks.c.id.is_(None)))
-    .limit(_NAMED_MAX + 1)
-)
-_late = (
-    select(entries.c.id)
-    .where(entries.c.recorded_at < bindparam("before"), _in_no_block)
-    .order_by(entries.c.id)
-    .limit(_NAMED_MAX + 1)
-)
-_unsealed_count = select(func.count()).select_from(entries).where(_in_no_block)
-_counts = select(
-    *(
-        select(func.count()).select_from(table).scalar_subquery().label(table.name)
-        for table in (accounts, entries, legs, blocks)
-    )
-)

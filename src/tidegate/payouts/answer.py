@@ -132,9 +132,11 @@ class CheckOrders:
         self._randomness = randomness
         self._aggregator = aggregator
 
-    async def __call__(self, currency: str) -> int:
-        """Return how many orders were found that our rows know differently."""
+    async def __call__(self, currency: str) -> int | None:
+        """How many orders our rows know differently; ``None``: the aggregator did not answer."""
         query = await self._aggregator.orders(currency, "fulfilling")
+        if query.listed is Listed.UNAVAILABLE:
+            return None
         different = 0
         for view in query.orders:
             if view.status not in _OURS:

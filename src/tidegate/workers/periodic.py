@@ -30,6 +30,7 @@ __all__ = ["Chore", "Periodic"]
 log = structlog.get_logger()
 
 _SEAL_MOST = 10_000
+_HEARTBEAT_S = 10.0
 _UNSEALED_TOO_LONG_MS = 3_600_000
 
 
@@ -68,6 +69,7 @@ class Periodic:
             Chore("balances", every.balance_sync, self._balances),
             Chore("orders", every.order_poll, self._orders),
             Chore("banks", every.institution_sync, self._banks),
+            Chore("heartbeat", _HEARTBEAT_S, self._heartbeat),
             Chore("seal", every.seal, self._seal),
             Chore("audit", every.audit, self._audit, 600.0),
         )
@@ -117,6 +119,16 @@ class Periodic:
             await self._app.committer.commit(Unit([done]))
 
         return run
+
+    async def _heartbeat(self) -> dict[str, Any]:
+        """A worker lives; what it knows of the PSPs, and how far the database's clock is away."""
+        app = self._app
+        before = app.clock.now_ms()
+        theirs = await app.database.read(app.database.now_ms)
+        return {
+            "resting": sorted(app.circuits.resting()),
+            "clock_ahead_ms": abs(theirs - before),
+        }
 
     async def _balances(self) -> dict[str, Any]:
         """Compare every PSP's balance with the books (A9)."""

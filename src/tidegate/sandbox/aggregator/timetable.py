@@ -13,6 +13,9 @@ from tidegate.clock import Clock
 
 __all__ = ["Timetable"]
 
+# A sleeper may wake this much after its moment: a large monotonic reading has coarse steps.
+_ROUNDING_S = 1e-6
+
 _log = logging.getLogger(__name__)
 
 
@@ -45,7 +48,7 @@ class Timetable:
     @property
     def due_now(self) -> bool:
         """Whether something is due that has not run yet."""
-        return bool(self._heap) and self._heap[0][0] <= self._clock.monotonic()
+        return bool(self._heap) and self._heap[0][0] + _ROUNDING_S <= self._clock.monotonic()
 
     def start(self) -> None:
         """Begin; what was entered before is kept."""
@@ -74,14 +77,20 @@ class Timetable:
             if not self._heap:
                 await self._earlier.wait()
                 continue
-            await self._sleep(self._heap[0][0] - now)
+            await self._sleep(self._heap[0][0])
 
-    async def _sleep(self, seconds: float) -> None:
+    async def _sleep(self, due: float) -> None:
         """Sleep until the head is due, or until something earlier is entered."""
-        sleeper = asyncio.ensure_future(self._clock.sleep(max(0.0, seconds)))
+        sleeper = asyncio.ensure_future(self._sleep_until(due))
         earlier = asyncio.ensure_future(self._earlier.wait())
         try:
             await asyncio.wait({sleeper, earlier}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeper.cancel()
             earlier.cancel()
+
+    async def _sleep_until(self, due: float) -> None:
+        # Measured here, not by the caller: time may have passed before this task began.
+        left_s = due - self._clock.monotonic()
+        if left_s > 0:
+            await self._clock.sleep(left_s)

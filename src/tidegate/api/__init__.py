@@ -1,0 +1,1 @@
+"""The HTTP faces: the provision node, and later the payment API."""

@@ -1,0 +1,36 @@
+"""The application that all commands hang on."""
+
+from __future__ import annotations
+
+import typer
+
+from tidegate import __version__
+from tidegate.cli import serve
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="tidegate",
+    help="Tidegate: payouts and payments on one double-entry ledger.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    pass
+
+
+serve.register(app)

@@ -1,0 +1,165 @@
+"""``serve``, ``worker``, ``migrate``: the processes of a deployment."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+import typer
+import uvicorn
+
+from tidegate import migrations
+from tidegate.api.app import make_app
+from tidegate.api.deps import Deps, make_deps
+from tidegate.bootstrap import build
+from tidegate.clock import SystemClock
+from tidegate.db.engine import open_database
+from tidegate.db.lock import ServingLock
+from tidegate.errors import ConfigurationError
+from tidegate.observability.logging import configure
+from tidegate.settings import Settings, load
+from tidegate.workers.main import Worker
+
+__all__ = ["migrate", "register", "run", "serve_app"]
+
+log = structlog.get_logger()
+
+# A thread that writes to SQLite must not keep the event loop waiting for its turn.
+_SWITCH_S = 0.0005
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(serve)
+    app.command()(worker)
+    app.command()(migrate)
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine on the fast event loop where there is one."""
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+def _logs(settings: Settings) -> None:
+    observability = settings.observability
+    configure(observability.log_level, json=observability.log_format == "json")
+
+
+async def _start(settings: Settings, *, works: bool) -> tuple[Deps, Worker]:
+    """Build and start everything but the listener."""
+    app = await build(settings)
+    if not await migrations.is_current(app.database):
+        await app.database.close()
+        raise ConfigurationError(
+            ["The database has another schema than this program: run `tidegate migrate`."]
+        )
+    worker_ = Worker(app, works=works)
+    await app.open(worker_.periodic.ids)
+    await worker_.start()
+    return make_deps(app, migrated=True), worker_
+
+
+def serve_app(settings: Settings, *, works: bool) -> Any:
+    """The ASGI application with its worker, for any server."""
+    running: list[Worker] = []
+
+    async def start() -> Deps:
+        deps, worker_ = await _start(settings, works=works)
+        running.append(worker_)
+        return deps
+
+    async def stop(deps: Deps) -> None:
+        for worker_ in running:
+            await worker_.stop()
+        await deps.app.close()
+
+    return make_app(start, stop)
+
+
+def _uvicorn(settings: Settings, app: Any) -> uvicorn.Server:
+    config = uvicorn.Config(
+        app,
+        host=settings.server.host,
+        port=settings.server.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=int(settings.server.shutdown_grace),
+        timeout_keep_alive=75,
+        server_header=False,
+        lifespan="on",
+    )
+    return uvicorn.Server(config)
+
+
+def serve(
+    no_worker: bool = typer.Option(False, "--no-worker", help="Answer requests only."),
+    auto_migrate: bool = typer.Option(
+        False, "--migrate", help="Bring the database up to date first."
+    ),
+) -> None:
+    """Answer requests and do the work, in one process."""
+    settings = load()
+    _logs(settings)
+    if no_worker and settings.database.url.dialect == "sqlite":
+        raise ConfigurationError(
+            ["On SQLite exactly one process serves: leave out --no-worker, or use PostgreSQL."]
+        )
+    with ServingLock(settings.database.url):
+        if auto_migrate:
+            run(_migrate(settings, "head"))
+        server = _uvicorn(settings, serve_app(settings, works=not no_worker))
+        run(server.serve())
+    if not server.started:
+        raise typer.Exit(1)
+
+
+def worker() -> None:
+    """Do the work without answering requests (PostgreSQL)."""
+    settings = load()
+    _logs(settings)
+    if settings.database.url.dialect == "sqlite":
+        raise ConfigurationError(
+            ["On SQLite exactly one process serves: use `tidegate serve`, or PostgreSQL."]
+        )
+    run(_work(settings))
+
+
+async def _work(settings: Settings) -> None:
+    deps, worker_ = await _start(settings, works=True)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    await stop.wait()
+    await worker_.stop()
+    await deps.app.close()
+
+
+def migrate(
+    to: str = typer.Option("head", help="The revision to go up to."),
+    down_to: str = typer.Option("", help="Go down to this revision instead (`base`: empty)."),
+) -> None:
+    """Bring the database to the schema of this program; make the node's identity if it has none."""
+    settings = load()
+    _logs(settings)
+    node_id = run(_migrate(settings, to, down_to))
+    typer.echo(f"Migrated {settings.database.url.display}." + (f" Node {node_id}." if node_id else ""))
+
+
+async def _migrate(settings: Settings, to: str, down_to: str = "") -> str:
+    database = open_database(settings.database.url, SystemClock())
+    try:
+        if down_to:
+            await migrations.downgrade(database, down_to)
+            return ""
+        return await migrations.upgrade(database, node_id=settings.node.node_id, to=to)
+    finally:
+        await database.close()

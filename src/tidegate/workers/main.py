@@ -1,0 +1,112 @@
+"""The worker: lanes, triggers, the ear, and the heartbeat of one process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
+import structlog
+
+from tidegate.bootstrap import Application
+from tidegate.cases.store import OpenCase
+from tidegate.db.committer import Due, Unit
+from tidegate.ledger.book import Record
+from tidegate.ledger.chart import currency_of
+from tidegate.payouts.push import push_id
+from tidegate.work.bell import Bell, Ear
+from tidegate.work.claim import Claimed
+from tidegate.work.runner import Runner
+from tidegate.workers.handlers import kinds_of
+from tidegate.workers.periodic import Periodic
+
+__all__ = ["Worker"]
+
+log = structlog.get_logger()
+
+
+class Worker:
+    """Runs the work of one process; ``works=False`` only rings for those who do."""
+
+    def __init__(self, app: Application, *, works: bool = True) -> None:
+        self._app = app
+        self._works = works
+        self.periodic = Periodic(app)
+        self._bell = Bell(app.database, app.clock)
+        self._runner = Runner(
+            app.committer,
+            app.clock,
+            app.randomness,
+            kinds_of(app, self.periodic) if works else (),
+            poll_s=app.settings.intervals.work_poll,
+            on_stuck=self._stuck,
+        )
+        self._ear = Ear(app.settings.database.url, app.clock, self._runner.look)
+        self._pushes: dict[str, asyncio.Task[None]] = {}
+        app.committer.on_due = self._hand_over
+        if works:
+            app.committer.on_written = self._written
+
+    async def start(self) -> None:
+        if not self._works:
+            return
+        self._runner.start()
+        self._ear.start()
+        self.periodic.start()
+        for chore in self.periodic.table:
+            await self.periodic.make_due(chore.id, chore.kind)
+        for currency in self._app.rules.currencies:
+            await self.periodic.make_due(push_id(currency), "push")
+        log.info("worker.started")
+
+    async def stop(self) -> None:
+        """Take no more, finish what runs within the grace, give the rest back."""
+        if self._works:
+            self.periodic.stop()
+            await self._ear.stop()
+            await self._runner.stop(self._app.settings.server.shutdown_grace)
+        for task in self._pushes.values():
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        await self._bell.close()
+        log.info("worker.stopped")
+
+    @property
+    def in_flight(self) -> dict[str, int]:
+        """How many verbs run, by kind."""
+        return self._runner.in_flight
+
+    def _hand_over(self, due: Sequence[Due]) -> None:
+        if not self._runner.hand_over(due):
+            self._bell.ring()
+
+    def _written(self, unit: Unit) -> None:
+        for operation in unit.operations:
+            if isinstance(operation, Record):
+                for leg in operation.entry.legs:
+                    if ":available:" in leg.account:
+                        self._push_soon(currency_of(leg.account))
+
+    def _push_soon(self, currency: str) -> None:
+        """The float of ``currency`` changed: tell the aggregator, at most once a gap."""
+        running = self._pushes.get(currency)
+        if running is None or running.done():
+            self._pushes[currency] = asyncio.create_task(self._push(currency), name="push soon")
+
+    async def _push(self, currency: str) -> None:
+        await self._app.clock.sleep(self._app.settings.intervals.balance_push_gap)
+        await self.periodic.make_due(push_id(currency), "push")
+
+    async def _stuck(self, claimed: Claimed, kind: str, error: BaseException) -> None:
+        """A verb failed again and again: a person should look."""
+        case = OpenCase(
+            "work_stuck",
+            claimed.id,
+            f"The work {kind} on this row fails again and again. Look at the log for its id.",
+            "high",
+            {"error": type(error).__name__, "tries": claimed.tries, "kind": kind},
+        )
+        await self._app.committer.commit(Unit([case]))
+
+
