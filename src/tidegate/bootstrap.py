@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import aiohttp
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from tidegate import __version__
 from tidegate.adapters.aggregator import HttpAggregator
@@ -18,6 +18,7 @@ from tidegate.clock import Clock, Randomness, SystemClock
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database, Executor, ThreadExecutor, open_database
 from tidegate.db.identity import read_node_id
+from tidegate.db.inbox import inbox
 from tidegate.db.rows import Insert
 from tidegate.errors import AlreadyExists
 from tidegate.money.amount import parse_balance
@@ -28,11 +29,14 @@ from tidegate.payouts.circuit import Circuits
 from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.institutions import Directory, Verify, bank_list_id
 from tidegate.payouts.rules import Rules
-from tidegate.payouts.tables import bank_lists, psp_balances
+from tidegate.payouts.states import AttemptState
+from tidegate.payouts.tables import attempts, bank_lists, payouts, psp_balances
+from tidegate.payouts.witness import Witness
 from tidegate.ports.aggregator import Aggregator
 from tidegate.ports.bank import Bank, ListedBank
 from tidegate.settings import Per, Settings
 from tidegate.wire.dialect import Dialect
+from tidegate.work.claim import end_leases
 from tidegate.work.tables import periodic
 
 __all__ = ["Application", "ConnectorFactory", "build", "rules_of"]
@@ -57,6 +61,7 @@ class Application:
     clock: Clock
     randomness: Randomness
     metrics: Metrics
+    witness: Witness
     database: Database
     committer: Committer
     rules: Rules
@@ -70,6 +75,8 @@ class Application:
 
     async def open(self, periodic_ids: Sequence[str] = ()) -> None:
         """Start the committer and make the rows exist that everything else changes."""
+        if self.database.dialect == "sqlite":
+            await self.database.write(self._take_over)
         self.committer.start()
         await self._ensure(periodic_ids)
         await self.directory.load(self.database)
@@ -81,6 +88,15 @@ class Application:
         for bank in self.banks.values():
             await bank.close()
         await self.database.close()
+
+    def _take_over(self, connection: Connection) -> None:
+        """Go on at once where a killed predecessor stopped (one process serves SQLite)."""
+        end_leases(connection, (payouts, attempts, inbox, periodic))
+        connection.execute(
+            update(attempts)
+            .where(attempts.c.state == AttemptState.SENDING.value)
+            .values(due_at=self.clock.now_ms())
+        )
 
     async def _ensure(self, periodic_ids: Sequence[str]) -> None:
         pairs = [
@@ -198,6 +214,8 @@ async def build(
         metrics.commit_group_size.observe(units)
 
     committer = Committer(database, on_commit=committed)
+    witness = Witness(metrics)
+    committer.on_written = witness
 
     def http(name: str) -> HttpClient:
         return HttpClient(clock, randomness, connector, name)
@@ -229,6 +247,7 @@ async def build(
         clock=clock,
         randomness=randomness,
         metrics=metrics,
+        witness=witness,
         database=database,
         committer=committer,
         rules=rules,

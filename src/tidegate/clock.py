@@ -108,12 +108,12 @@ class SimulatedClock:
 class Randomness:
     """The one source of chance: jitter, ids, nothing cryptographic.
 
-    Seeded it repeats; unseeded it draws from the operating system.
+    Seeded it repeats; unseeded the operating system seeds it.
     """
 
     def __init__(self, clock: Clock, seed: int | None = None) -> None:
         self._clock = clock
-        self._random = random.Random(seed) if seed is not None else random.SystemRandom()
+        self._random = random.Random(seed)
 
     def uniform(self, low: float, high: float) -> float:
         """A float between ``low`` and ``high``."""

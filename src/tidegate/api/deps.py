@@ -31,7 +31,7 @@ def make_deps(app: Application, *, migrated: bool) -> Deps:
     one = (app.database, app.committer, app.clock, app.randomness)
     return Deps(
         app=app,
-        receive=Receive(*one, app.rules, app.directory),
+        receive=Receive(*one, app.rules, app.facts),
         tell_status=TellStatus(*one),
         keep=Keep(app.database, app.committer, app.randomness),
         migrated=migrated,

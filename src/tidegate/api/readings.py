@@ -56,9 +56,7 @@ def read_gauges(connection: Connection, now_ms: int) -> dict[str, Any]:
         "due_s": due,
         "head": None if head is None else (head.id, head.hash),
         "unsealed": entry_count - sealed,
-        "cases": {
-            row[0]: row[1] for row in connection.execute(open_cases.group_by(cases.c.kind))
-        },
+        "cases": {row[0]: row[1] for row in connection.execute(open_cases.group_by(cases.c.kind))},
     }
 
 
@@ -95,7 +93,7 @@ async def refresh_metrics(app: Application) -> None:
     replace(metrics.orders, {(state,): count for state, count in found["states"].items()})
     replace(metrics.oldest_due_age, {(kind,): age for kind, age in found["due_s"].items()})
     replace(metrics.cases_open, {(kind,): count for kind, count in found["cases"].items()})
-    balances = {}
+    balances: dict[tuple[str, ...], float] = {}
     for (psp, currency), parts in found["float"].items():
         for part in ("available", "reserved"):
             balances[psp, currency, part] = float(parts[part])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from tidegate import __version__
-from tidegate.cli import serve
+from tidegate.cli import bench, serve
 
 __all__ = ["app"]
 
@@ -34,3 +34,4 @@ def _root(
 
 
 serve.register(app)
+bench.register(app)

@@ -151,7 +151,9 @@ def migrate(
     settings = load()
     _logs(settings)
     node_id = run(_migrate(settings, to, down_to))
-    typer.echo(f"Migrated {settings.database.url.display}." + (f" Node {node_id}." if node_id else ""))
+    typer.echo(
+        f"Migrated {settings.database.url.display}." + (f" Node {node_id}." if node_id else "")
+    )
 
 
 async def _migrate(settings: Settings, to: str, down_to: str = "") -> str:

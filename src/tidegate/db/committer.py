@@ -113,8 +113,8 @@ class Committer:
         self,
         database: Database,
         *,
-        on_due: Callable[[Sequence[Due]], None] = lambda due: None,
-        on_commit: Callable[[int, float], None] = lambda units, seconds: None,
+        on_due: Callable[[Sequence[Due]], object] = lambda due: None,
+        on_commit: Callable[[int, float], object] = lambda units, seconds: None,
     ) -> None:
         self._database = database
         self.on_due = on_due

@@ -95,6 +95,14 @@ class Database(Protocol):
         """Run ``work`` in a read-only transaction; all its statements see one snapshot."""
         ...
 
+    async def fetch(self, work: Callable[[Connection], T]) -> T:
+        """Run ``work`` to read a few rows by their index; each statement for itself.
+
+        For the verbs' own questions, which must cost little: on SQLite it runs in the event
+        loop (a change of threads costs more than the read), on PostgreSQL without a transaction.
+        """
+        ...
+
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run ``work`` in one transaction and commit it; roll back when it raises.
 
@@ -145,6 +153,7 @@ class SqliteDatabase:
             )
             self._readers.put_nowait(reader)
             self._closing.append(reader)
+        self._fetch_engine = _sqlite_engine(path, None, query_only=True)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         executor, engine = await self._readers.get()
@@ -153,6 +162,10 @@ class SqliteDatabase:
         finally:
             self._readers.put_nowait((executor, engine))
 
+    async def fetch(self, work: Callable[[Connection], T]) -> T:
+        with self._fetch_engine.connect() as connection:
+            return work(connection)
+
     async def write(self, work: Callable[[Connection], T]) -> T:
         return await self._writer.run(lambda: _in_transaction(self._write_engine, work))
 
@@ -160,6 +173,7 @@ class SqliteDatabase:
         return self._clock.now_ms()
 
     async def close(self) -> None:
+        self._fetch_engine.dispose()
         for executor, engine in self._closing:
             await executor.run(engine.dispose)
             executor.close()
@@ -179,6 +193,7 @@ class PostgresqlDatabase:
             pool_pre_ping=False,
             isolation_level="READ COMMITTED",
         )
+        self._fetching = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         # The same pool; both options are words in the BEGIN that is sent anyway.
         self._reading = self._engine.execution_options(
             isolation_level="REPEATABLE READ", postgresql_readonly=True
@@ -186,6 +201,10 @@ class PostgresqlDatabase:
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         async with self._reading.connect() as connection:
+            return await connection.run_sync(work)
+
+    async def fetch(self, work: Callable[[Connection], T]) -> T:
+        async with self._fetching.connect() as connection:
             return await connection.run_sync(work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
@@ -217,7 +236,7 @@ def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
         return work(connection)
 
 
-def _sqlite_engine(path: str, begin: str, *, query_only: bool) -> Engine:
+def _sqlite_engine(path: str, begin: str | None, *, query_only: bool) -> Engine:
     engine = create_engine(
         f"sqlite+pysqlite:///{path}",
         poolclass=StaticPool,
@@ -243,6 +262,7 @@ def _sqlite_engine(path: str, begin: str, *, query_only: bool) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if begin is not None:
+            connection.exec_driver_sql(begin)
 
     return engine

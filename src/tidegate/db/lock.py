@@ -21,7 +21,7 @@ class ServingLock:
 
     def __enter__(self) -> ServingLock:
         if self._path is not None:
-            self._file = open(self._path, "w")  # noqa: SIM115  # held beyond this function
+            self._file = open(self._path, "w")  # held beyond this function
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -41,7 +41,7 @@ def export_legs(
     """Every leg of the entries after ``after_entry``, as :data:`COLUMNS`; ``block`` is ``None``
     while the entry is not sealed. To be consumed while the connection is open."""
     entry, place = after_entry, 2**31 - 1
-    while rows := connection.execute(_page, {"entry": entry, "place": place}).all():
+    while rows := connection.execute(_page, {"entry": entry, "place": place, "page": _PAGE}).all():
         for row in rows:
             yield {
                 "entry": row.entry_id,
@@ -109,5 +109,5 @@ _page = (
         > tuple_(bindparam("entry", type_=BigInteger()), bindparam("place", type_=BigInteger()))
     )
     .order_by(legs.c.entry_id, legs.c.place)
-    .limit(_PAGE)
+    .limit(bindparam("page"))
 )

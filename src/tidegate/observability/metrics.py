@@ -131,8 +131,8 @@ class Metrics:
         )
         self.aggregator_call = Histogram(
             "tidegate_aggregator_call_duration_seconds",
-            "Calls to the aggregator by verb, dialect and outcome.",
-            ["verb", "dialect", "outcome"],
+            "Calls to the aggregator by verb and outcome.",
+            ["verb", "outcome"],
             buckets=_CALL_BUCKETS,
             registry=registry,
         )

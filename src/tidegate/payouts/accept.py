@@ -33,6 +33,7 @@ from tidegate.ports.aggregator import (
     OrderView,
     Said,
 )
+from tidegate.ports.bank import Fault
 from tidegate.ports.exchange import Exchange
 from tidegate.wire.dialect import Dialect
 from tidegate.work.backoff import exponential_ms
@@ -233,7 +234,11 @@ class Accept:
         await self._committer.commit(journal.unit)
 
     async def _accepted(
-        self, claimed: Claimed, row: Row, answer: AcceptAnswer, said: Sequence[Exchange] | None = None
+        self,
+        claimed: Claimed,
+        row: Row,
+        answer: AcceptAnswer,
+        said: Sequence[Exchange] | None = None,
     ) -> None:
         """Keep the whole answer before anything else; pay, or withdraw what cannot be paid."""
         details = answer.details
@@ -317,6 +322,7 @@ class Accept:
             detail={"code": code},
             held=0,
             holds=row["holds"] + 1,
+            fault=Fault.RECIPIENT.value if code == "INVALID_ACCOUNT" else None,
             reason_code=code,
             reason_text=why,
         )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
@@ -17,7 +19,7 @@ from tidegate.wire.replies import TxStatus
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
 
-__all__ = ["CheckOwnership", "CheckOrders", "Standing", "TellStatus", "standing_of"]
+__all__ = ["CheckOrders", "CheckOwnership", "Standing", "TellStatus", "standing_of"]
 
 _IN_DOUBT = frozenset({State.EXPIRED, State.DECLINED})
 _OURS = frozenset({"fulfilling", "processing"})
@@ -67,21 +69,19 @@ class TellStatus:
 
     async def __call__(self, order_id: str) -> Standing | None:
         """``None``: the order is not in the database."""
-        row = await self._database.read(lambda c: payout_by_order(c, order_id))
+        row = await self._database.fetch(lambda c: payout_by_order(c, order_id))
         if row is None:
             return None
         if State(row["state"]) in _IN_DOUBT and row["due_at"] is None:
             journal = Journal(row, self._clock, self._randomness)
             journal.due(Next("ownership"))
-            try:
+            with suppress(WriteRefused):  # it moved on: the next question reads the new state
                 await self._committer.commit(journal.unit)
-            except WriteRefused:
-                pass  # it moved on: the next question reads the new state
         return standing_of(row)
 
 
 class CheckOwnership:
-    """The verb of payouts that ended before accept, about which the aggregator asks all the same."""
+    """The verb of payouts that ended before accept and that the aggregator still asks about."""
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class CheckOrders:
             if view.status not in _OURS:
                 continue
             order_id = view.order_id
-            row = await self._database.read(lambda c, order_id=order_id: payout_by_order(c, order_id))
+            row = await self._database.fetch(partial(payout_by_order, order_id=order_id))
             if row is None:
                 different += 1
                 case = OpenCase(

@@ -263,7 +263,7 @@ class Float:
         raise Stale("The float changes faster than the credit can be booked.")
 
     async def _note(self, psp: str, currency: str, began_ms: int) -> _Noted:
-        return await self._database.read(lambda c: _note(c, psp, currency, began_ms))
+        return await self._database.fetch(lambda c: _note(c, psp, currency, began_ms))
 
 
 def _note(connection: Connection, psp: str, currency: str, began_ms: int) -> _Noted:

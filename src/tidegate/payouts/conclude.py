@@ -78,6 +78,7 @@ def go_on(
         detail={"code": code},
         held=0,
         holds=payout["holds"] + 1,
+        fault=None if fault is None else fault.value,
         reason_code=code,
         reason_text=why,
     )
@@ -86,7 +87,5 @@ def go_on(
 def states_of(round_number: int, attempts: Iterable[Row]) -> list[tuple[str, AttemptState]]:
     """(PSP, state) of the attempts of one round."""
     return [
-        (row["psp"], AttemptState(row["state"]))
-        for row in attempts
-        if row["round"] == round_number
+        (row["psp"], AttemptState(row["state"])) for row in attempts if row["round"] == round_number
     ]

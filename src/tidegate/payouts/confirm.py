@@ -18,10 +18,10 @@ from tidegate.ledger.book import Record
 from tidegate.payouts.balances import Float
 from tidegate.payouts.circuit import Circuits
 from tidegate.payouts.conclude import go_on, states_of
-from tidegate.payouts.disburse import recorded
 from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.postings import FloatAccounts, paid, paid_late, returned
 from tidegate.payouts.rules import Rules
+from tidegate.payouts.sending import recorded
 from tidegate.payouts.states import (
     CLOSED_ATTEMPT,
     AttemptEvent,
@@ -135,7 +135,7 @@ class Confirm:
         ):
             back = await self._float.debit_is_back(self._bank, attempt)
         for retry in range(4):
-            payout, rows = await self._database.read(lambda c: _read(c, attempt["payout_id"]))
+            payout, rows = await self._database.fetch(lambda c: _read(c, claimed.row["payout_id"]))
             if retry:
                 attempt = next(row for row in rows if row["id"] == attempt["id"])
             journal = Journal(payout, self._clock, self._randomness)
@@ -354,9 +354,7 @@ class Confirm:
     ) -> None:
         """A transfer that had ended unpaid was paid after all: a fact, with a case."""
         payout = journal.payout
-        journal.attempt(
-            attempt, AttemptEvent.PAID, lease=claimed.held, next=DONE, **looked
-        )
+        journal.attempt(attempt, AttemptEvent.PAID, lease=claimed.held, next=DONE, **looked)
         known = any(row["id"] == attempt["id"] and row["fee"] is not None for row in rows)
         if known:
             return  # recorded before; the observation is the news
@@ -383,8 +381,14 @@ class Confirm:
             ),
         )
         state = State(payout["state"])
-        report = state not in {State.FULFILLED, State.PAID, State.HELD, State.PROCESSING,
-                               State.ACCEPTED, State.ACCEPTING}
+        report = state not in {
+            State.FULFILLED,
+            State.PAID,
+            State.HELD,
+            State.PROCESSING,
+            State.ACCEPTED,
+            State.ACCEPTING,
+        }
         journal.move(
             Event.PAID_LATE,
             next=Next("report") if report else None,

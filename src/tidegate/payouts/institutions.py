@@ -35,15 +35,11 @@ def bank_list_id(psp: str, currency: str) -> str:
 
 
 class Directory:
-    """The verified routes, (PSP, institution) -> the PSP's bank code, as this process knows them."""
+    """The verified routes this process knows: (PSP, institution) -> the PSP's bank code."""
 
     def __init__(self, verify: Verify) -> None:
         self._verify = verify
         self.routes: Mapping[tuple[str, str], str] = {}
-
-    def reachable(self, institution: str) -> bool:
-        """Does any PSP reach it?"""
-        return any(reached == institution for _, reached in self.routes)
 
     async def load(self, database: Database) -> None:
         """Take the verified lists from the database."""

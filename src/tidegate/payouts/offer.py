@@ -19,7 +19,7 @@ from tidegate.errors import (
     Stale,
     UnsupportedInstitution,
 )
-from tidegate.payouts.institutions import Directory
+from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.policy import check_figures
 from tidegate.payouts.references import order_reference, transaction_id
 from tidegate.payouts.rules import Rules
@@ -83,20 +83,24 @@ class Receive:
         clock: Clock,
         randomness: Randomness,
         rules: Rules,
-        directory: Directory,
+        facts: FactsReader,
     ) -> None:
         self._database = database
         self._committer = committer
         self._clock = clock
         self._randomness = randomness
         self._rules = rules
-        self._directory = directory
+        self._facts = facts
 
     async def __call__(self, offer: Offer, body: str, received_ms: int) -> Received:
         """``body`` is the text as it arrived; ``received_ms`` starts the offer's life."""
         for _ in range(_RACES):
-            row = await self._database.read(lambda c: payout_by_order(c, offer.order_id))
-            unit, received = self._decide(row, offer, body, received_ms)
+            row = await self._database.fetch(lambda c: payout_by_order(c, offer.order_id))
+            reachable = True
+            if offer.dialect is Dialect.SPEC:
+                routes = (await self._facts.now()).routes
+                reachable = any(reached == offer.institution for _, reached in routes)
+            unit, received = self._decide(row, offer, body, received_ms, reachable)
             try:
                 await self._committer.commit(unit)
             except (AlreadyExists, Stale):
@@ -105,7 +109,7 @@ class Receive:
         raise Stale("The order changes faster than its offers can be read.")
 
     def _decide(
-        self, row: Row | None, offer: Offer, body: str, received_ms: int
+        self, row: Row | None, offer: Offer, body: str, received_ms: int, reachable: bool
     ) -> tuple[Unit, Received]:
         meaning = meaning_of(row, offer, self._clock.now_ms())
         refusal: PolicyRefusal | None = None
@@ -113,7 +117,7 @@ class Receive:
             if meaning is Meaning.CONFLICT:
                 refusal = DuplicateOrder()
             elif meaning in {Meaning.NEW, Meaning.NEW_ROUND}:
-                refusal = self._refusal(offer, received_ms)
+                refusal = self._refusal(offer, received_ms, reachable)
         kept = self._kept(offer, body, received_ms, Meaning.REFUSED if refusal else meaning)
         match meaning:
             case Meaning.NEW:
@@ -133,12 +137,12 @@ class Receive:
                 status = State(row["state"])
         return unit, Received(meaning, public_status(status), refusal)
 
-    def _refusal(self, offer: Offer, received_ms: int) -> PolicyRefusal | None:
+    def _refusal(self, offer: Offer, received_ms: int, reachable: bool) -> PolicyRefusal | None:
         """What the spec dialect is told at once: everything that no waiting can change."""
         amount = offer.money.minor if offer.money else None
         if refusal := check_figures(offer.currency, amount, self._rules):
             return refusal
-        if not self._directory.reachable(offer.institution):
+        if not reachable:
             return UnsupportedInstitution()
         if offer.expires_at_ms is not None and offer.expires_at_ms <= received_ms:
             return OrderExpired()
@@ -203,6 +207,7 @@ class Receive:
             told_at=None,
             psp=None,
             psp_id=None,
+            fault=None,
             reason_code=None,
             reason_text=None,
             accepted_at=None,

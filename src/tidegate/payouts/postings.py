@@ -162,9 +162,7 @@ def opened(at: FloatAccounts, reading_id: str, amount: int) -> Entry:
     )
 
 
-def funded(
-    at: FloatAccounts, psp: str, credit_id: str, *, amount: int, explained: int
-) -> Entry:
+def funded(at: FloatAccounts, psp: str, credit_id: str, *, amount: int, explained: int) -> Entry:
     """A credit proven by the PSP's own line (``credit_id``).
 
     ``explained`` of it was already seen as an unexplained surplus and leaves suspense.

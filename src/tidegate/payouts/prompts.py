@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import structlog
 from sqlalchemy import bindparam, select
 
@@ -44,7 +43,7 @@ class Keep:
     async def __call__(self, psp: str, event: WebhookEvent, raw: bytes, received_ms: int) -> bool:
         """``False`` if the same event was kept before: nothing changes then."""
         key = event.dedupe_key[:200]
-        known = await self._database.read(
+        known = await self._database.fetch(
             lambda c: c.execute(_known, {"source": psp, "dedupe_key": key}).first()
         )
         if known is not None:
@@ -96,7 +95,7 @@ class ReadWebhook:
 
     async def _prompt(self, claimed: Claimed, reference: str) -> None:
         parameters = {"psp": self._bank.name, "reference": reference}
-        attempt_id = await self._database.read(
+        attempt_id = await self._database.fetch(
             lambda c: c.execute(_by_reference, parameters).scalar_one_or_none()
         )
         if attempt_id is None:
@@ -126,7 +125,10 @@ class ReadWebhook:
     async def _again(self, claimed: Claimed) -> None:
         wait = exponential_ms(claimed.tries, self._randomness, first_ms=200)
         change = Change(
-            inbox, claimed.id, held=claimed.held, next=Next(str(claimed.row["kind"]), wait),
+            inbox,
+            claimed.id,
+            held=claimed.held,
+            next=Next(str(claimed.row["kind"]), wait),
             again=True,
         )
         await self._committer.commit(Unit([change]))
@@ -140,5 +142,3 @@ class ReadWebhook:
             next=DONE,
         )
         await self._committer.commit(Unit([done, *more]))
-
-

@@ -16,7 +16,6 @@ from tidegate.db.rows import DONE, Change, Next
 from tidegate.money.amount import Money, major
 from tidegate.money.currency import parse_currency
 from tidegate.payouts.facts import read_float
-from tidegate.payouts.rules import Rules
 from tidegate.payouts.store import exchange_row
 from tidegate.ports.aggregator import Aggregator, Said, SayAnswer
 from tidegate.work.backoff import exponential_ms
@@ -59,7 +58,6 @@ class PushBalance:
         committer: Committer,
         clock: Clock,
         randomness: Randomness,
-        rules: Rules,
         aggregator: Aggregator,
         table: Table,
     ) -> None:
@@ -67,7 +65,6 @@ class PushBalance:
         self._committer = committer
         self._clock = clock
         self._randomness = randomness
-        self._rules = rules
         self._aggregator = aggregator
         self._table = table
 

@@ -14,7 +14,6 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
 from tidegate.db.rows import DONE, Next
-from tidegate.payouts.rules import Rules
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Journal, Row
 from tidegate.ports.aggregator import (
@@ -24,6 +23,7 @@ from tidegate.ports.aggregator import (
     SayAnswer,
     Validation,
 )
+from tidegate.ports.bank import Fault
 from tidegate.ports.exchange import Exchange
 from tidegate.wire.dialect import Dialect
 from tidegate.work.backoff import exponential_ms
@@ -46,11 +46,11 @@ _RECIPIENT = "Invalid recipient bank details"
 _FUNDS = "Insufficient funds"
 
 
-def cancel_reason(code: str | None, text: str | None) -> str:
+def cancel_reason(fault: str | None, code: str | None, text: str | None) -> str:
     """The reason of a cancel, in the aggregator's words where it has some. Pure."""
-    if code in {"INVALID_ACCOUNT", "RECIPIENT"} or (code or "").startswith("recipient"):
+    if fault == Fault.RECIPIENT:
         return _RECIPIENT
-    if code == "INSUFFICIENT_BALANCE":
+    if code in {"INSUFFICIENT_BALANCE", "insufficient_funds"}:
         return _FUNDS
     return text or "The payout could not be made"
 
@@ -63,13 +63,11 @@ class Report:
         committer: Committer,
         clock: Clock,
         randomness: Randomness,
-        rules: Rules,
         aggregator: Aggregator,
     ) -> None:
         self._committer = committer
         self._clock = clock
         self._randomness = randomness
-        self._rules = rules
         self._aggregator = aggregator
 
     async def __call__(self, claimed: Claimed) -> None:
@@ -226,7 +224,8 @@ class Report:
             answer = await self._fulfil(row, Validation.FAILED)
         else:
             answer = await self._aggregator.cancel(
-                row["order_id"], cancel_reason(row["reason_code"], row["reason_text"])
+                row["order_id"],
+                cancel_reason(row["fault"], row["reason_code"], row["reason_text"]),
             )
         said = (*said, *answer.exchanges)
         if not _conclusive(answer):
@@ -358,16 +357,26 @@ class Report:
     def _refused(self, journal: Journal, answer: SayAnswer) -> None:
         match answer.said:
             case Said.REFUNDED:
-                self._case(journal, "order_refunded", "The sender was refunded. If this order was "
-                           "paid, the amount is lost: settle it with the aggregator.")
+                self._case(
+                    journal,
+                    "order_refunded",
+                    "The sender was refunded. If this order was "
+                    "paid, the amount is lost: settle it with the aggregator.",
+                )
             case Said.CONFLICT:
-                self._case(journal, "foreign_transaction", "The aggregator has another transaction "
-                           f"for this order: {answer.foreign_tx_id or answer.message}.")
+                self._case(
+                    journal,
+                    "foreign_transaction",
+                    "The aggregator has another transaction "
+                    f"for this order: {answer.foreign_tx_id or answer.message}.",
+                )
             case _:
                 self._not_ours(journal, answer.message)
 
     def _not_ours(self, journal: Journal, why: str) -> None:
-        self._case(journal, "order_not_ours", f"{why} If it was paid, settle it with the aggregator.")
+        self._case(
+            journal, "order_not_ours", f"{why} If it was paid, settle it with the aggregator."
+        )
 
     def _case(self, journal: Journal, kind: str, why: str) -> None:
         journal.add(

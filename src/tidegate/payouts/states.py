@@ -14,6 +14,7 @@ from tidegate.errors import NotInTable
 __all__ = [
     "ATTEMPT_TRANSITIONS",
     "CLOSED_ATTEMPT",
+    "ENDED",
     "ENDED_UNPAID",
     "TRANSITIONS",
     "AttemptEvent",
@@ -99,10 +100,11 @@ class AttemptEvent(StrEnum):
 # A round that ended like this paid nobody: the same order may be offered again (A3).
 ENDED_UNPAID = frozenset({State.DECLINED, State.EXPIRED, State.CANCELLED, State.FAILED})
 
+# Nothing more is expected to happen in this round.
+ENDED = ENDED_UNPAID | {State.FULFILLED}
+
 # At most one attempt of a payout may be in any state but these (a partial unique index).
-CLOSED_ATTEMPT = frozenset(
-    {AttemptState.REJECTED, AttemptState.FAILED, AttemptState.WITHDRAWN}
-)
+CLOSED_ATTEMPT = frozenset({AttemptState.REJECTED, AttemptState.FAILED, AttemptState.WITHDRAWN})
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.PENDING, Event.RESERVED): State.ACCEPTING,

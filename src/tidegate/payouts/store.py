@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Operation, Unit
 from tidegate.db.rows import Change, Done, Held, Insert, Next
 from tidegate.payouts.states import (
     CLOSED_ATTEMPT,
+    ENDED,
     AttemptEvent,
     AttemptState,
     Event,
@@ -36,10 +37,6 @@ from tidegate.ports.exchange import Exchange
 __all__ = ["Journal", "Row", "attempts_of", "payout_by_id", "payout_by_order", "standing_attempt"]
 
 Row = Mapping[str, Any]
-
-_ENDED = frozenset(
-    {State.FULFILLED, State.DECLINED, State.EXPIRED, State.CANCELLED, State.FAILED}
-)
 
 
 class Journal:
@@ -73,8 +70,11 @@ class Journal:
         before = State(self.payout["state"])
         state = after(before, event)
         now_ms = self._clock.now_ms()
-        if state in _ENDED:
+        detail = dict(detail or {})
+        if state in ENDED:
             values.setdefault("ended_at", now_ms)
+            detail["currency"] = self.payout["currency"]
+            detail["took_ms"] = now_ms - self.payout["offered_at"]
         self.unit.add(
             Change(
                 payouts,
@@ -241,25 +241,27 @@ _attempts = (
 )
 
 
+def _row(found: RowMapping | None) -> Row | None:
+    return None if found is None else dict(found)
+
+
 def payout_by_order(connection: Connection, order_id: str) -> Row | None:
     """The payout of an aggregator's order."""
-    return connection.execute(_by_order, {"order_id": order_id}).mappings().one_or_none()
+    return _row(connection.execute(_by_order, {"order_id": order_id}).mappings().one_or_none())
 
 
 def payout_by_id(connection: Connection, payout_id: str) -> Row | None:
     """The payout with our id."""
-    return connection.execute(_by_id, {"id": payout_id}).mappings().one_or_none()
+    return _row(connection.execute(_by_id, {"id": payout_id}).mappings().one_or_none())
 
 
 def attempts_of(connection: Connection, payout_id: str) -> list[Row]:
     """All attempts of a payout, first to last."""
-    return list(connection.execute(_attempts, {"payout_id": payout_id}).mappings())
+    rows = connection.execute(_attempts, {"payout_id": payout_id}).mappings()
+    return [dict(row) for row in rows]
 
 
 def standing_attempt(rows: Iterable[Row]) -> Row | None:
     """The one attempt that is neither rejected, failed nor withdrawn, if any."""
 
-
     return next((row for row in rows if AttemptState(row["state"]) not in CLOSED_ATTEMPT), None)
-
-

@@ -21,7 +21,17 @@ from sqlalchemy import (
     text,
 )
 
-from tidegate.db.base import Id, Json, LongText, Millis, Minor, Word, metadata, work_columns, work_index
+from tidegate.db.base import (
+    Id,
+    Json,
+    LongText,
+    Millis,
+    Minor,
+    Word,
+    metadata,
+    work_columns,
+    work_index,
+)
 from tidegate.payouts.states import CLOSED_ATTEMPT
 
 __all__ = [
@@ -67,6 +77,7 @@ payouts = Table(
     Column("told_at", Millis, nullable=True),
     Column("paid_ever", Boolean, nullable=False, default=False),
     Column("psp_id", String(128), nullable=True),
+    Column("fault", Word, nullable=True),
     Column("reason_code", Word, nullable=True),
     Column("reason_text", LongText, nullable=True),
     Column("accepted_at", Millis, nullable=True),

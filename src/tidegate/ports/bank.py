@@ -118,7 +118,7 @@ class Unavailable:
 
 @dataclass(frozen=True, slots=True)
 class BalanceReading:
-    """The PSP's own figure. ``available`` is what can be spent, ``ledger`` includes what is held."""
+    """The PSP's own figure: ``available`` can be spent, ``ledger`` includes what is held."""
 
     available: Money
     ledger: Money | None

@@ -25,6 +25,8 @@ __all__ = ["Bell", "Ear"]
 log = structlog.get_logger()
 
 _CHANNEL = "tidegate_work"
+# Any fixed number; it only must not be used for another advisory lock.
+_LOCK = 7_391_402_219
 _COALESCE_S = 0.003
 _RECONNECT_S = 1.0
 _HEARTBEAT_S = 15.0
@@ -78,6 +80,19 @@ class Ear:
             with suppress(asyncio.CancelledError):
                 await self._task
 
+    async def others(self) -> bool:
+        """Does another process listen (PostgreSQL)? Asked after :meth:`stop`.
+
+        Each ear holds a shared advisory lock for as long as its connection lives.
+        """
+        if self._url.dialect != "postgresql":
+            return False
+        connection: Any = await asyncpg.connect(**self._url.asyncpg_args)
+        try:
+            return not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK)
+        finally:
+            await connection.close()
+
     async def _listen(self) -> None:
         while True:
             try:
@@ -91,6 +106,7 @@ class Ear:
     async def _listen_once(self) -> None:
         connection: Any = await asyncpg.connect(**self._url.asyncpg_args)
         try:
+            await connection.execute("SELECT pg_advisory_lock_shared($1)", _LOCK)
             await connection.add_listener(_CHANNEL, lambda *_: self._look())
             self._look()  # what was rung while nobody listened
             while True:

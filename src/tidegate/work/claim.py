@@ -6,7 +6,7 @@ that a row whose holder dies is due again as soon as the lease is over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from tidegate.db.committer import Batch, Due
 from tidegate.db.engine import Database, any_of, any_values
 from tidegate.db.rows import Held
 
-__all__ = ["Claim", "Claimed"]
+__all__ = ["Claim", "Claimed", "end_leases"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,18 @@ class Claimed:
     def covers(self, limit_s: float) -> bool:
         """May a call with this time limit still begin under the lease?"""
         return self.ends_at - self.clock.monotonic() >= limit_s
+
+
+def end_leases(connection: Connection, tables: Iterable[Table]) -> None:
+    """End every lease: their holders are dead.
+
+    Only for a database that one process serves, by that process, before it works: on SQLite a
+    restart need not wait for the leases of its killed predecessor.
+    """
+    for table in tables:
+        connection.execute(
+            update(table).where(table.c.leased_until.is_not(None)).values(leased_until=None)
+        )
 
 
 class ClaimBatch:

@@ -11,15 +11,23 @@ from tidegate.payouts.disburse import Disburse, Send
 from tidegate.payouts.prompts import ReadWebhook
 from tidegate.payouts.push import PushBalance
 from tidegate.payouts.report import Report
+from tidegate.payouts.sending import Sender
 from tidegate.payouts.tables import attempts, payouts
 from tidegate.work.pace import Pace
 from tidegate.work.runner import Kind
 from tidegate.work.tables import periodic
 from tidegate.workers.periodic import Periodic
 
-__all__ = ["kinds_of"]
+__all__ = ["kinds_of", "push_balance"]
 
 _FULFIL_S = 60.0
+
+
+def push_balance(app: Application) -> PushBalance:
+    """The verb of the push rows."""
+    return PushBalance(
+        app.database, app.committer, app.clock, app.randomness, app.aggregator, periodic
+    )
 
 
 def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
@@ -28,9 +36,9 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
     one = (app.committer, app.clock, app.randomness)
     two = (app.database, *one)
     accept = Accept(*one, app.rules, app.facts, app.aggregator)
-    report = Report(*one, app.rules, app.aggregator)
+    report = Report(*one, app.aggregator)
     ownership = CheckOwnership(*one, app.aggregator)
-    push = PushBalance(*two, app.rules, app.aggregator, periodic)
+    push = push_balance(app)
     kinds = [
         Kind(payouts, "accept", accept, work.accept_concurrency),
         Kind(payouts, "report", report, work.report_concurrency, _FULFIL_S),
@@ -40,15 +48,22 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
     for name, bank in app.banks.items():
         able = bank.capabilities()
         pace = Pace(app.clock, float(work.lookup_rate.get(name) or 200))
-        sender = (*two, app.rules, app.facts, app.circuits, bank)
-        confirm = Confirm(
-            *two, app.rules, app.facts, app.circuits, app.float_, pace, bank
-        )
+        sender = Sender(*two, app.rules, app.facts, app.circuits, bank)
+        disburse = Disburse(*two, app.rules, app.facts, sender, bank)
+        send = Send(*two, app.rules, app.facts, sender)
+        confirm = Confirm(*two, app.rules, app.facts, app.circuits, app.float_, pace, bank)
         read = ReadWebhook(*two, app.float_, bank)
         in_flight = work.psp_concurrency
         kinds += [
-            Kind(payouts, f"disburse:{name}", Disburse(*sender), in_flight, able.submit_timeout_s),
-            Kind(attempts, f"send:{name}", Send(*sender), in_flight, able.submit_timeout_s),
+            # The name enquiry comes before the transfer in the same turn.
+            Kind(
+                payouts,
+                f"disburse:{name}",
+                disburse,
+                in_flight,
+                able.submit_timeout_s + able.lookup_timeout_s,
+            ),
+            Kind(attempts, f"send:{name}", send, in_flight, able.submit_timeout_s),
             # A look-up may be tried three times, and a cooled failure reads the balance as well.
             Kind(
                 attempts,
@@ -60,7 +75,6 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
             Kind(inbox, f"read:{name}", read, in_flight, 3 * able.lookup_timeout_s),
         ]
     kinds += [
-        Kind(periodic, chore.kind, chores.verb(chore), 1, chore.longest_s)
-        for chore in chores.table
+        Kind(periodic, chore.kind, chores.verb(chore), 1, chore.longest_s) for chore in chores.table
     ]
     return kinds

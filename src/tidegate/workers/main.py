@@ -11,13 +11,11 @@ import structlog
 from tidegate.bootstrap import Application
 from tidegate.cases.store import OpenCase
 from tidegate.db.committer import Due, Unit
-from tidegate.ledger.book import Record
-from tidegate.ledger.chart import currency_of
 from tidegate.payouts.push import push_id
 from tidegate.work.bell import Bell, Ear
 from tidegate.work.claim import Claimed
 from tidegate.work.runner import Runner
-from tidegate.workers.handlers import kinds_of
+from tidegate.workers.handlers import kinds_of, push_balance
 from tidegate.workers.periodic import Periodic
 
 __all__ = ["Worker"]
@@ -45,7 +43,7 @@ class Worker:
         self._pushes: dict[str, asyncio.Task[None]] = {}
         app.committer.on_due = self._hand_over
         if works:
-            app.committer.on_written = self._written
+            app.witness.on_float = self._push_soon
 
     async def start(self) -> None:
         if not self._works:
@@ -70,7 +68,17 @@ class Worker:
             with suppress(asyncio.CancelledError):
                 await task
         await self._bell.close()
+        if self._works and self._app.settings.payouts.zero_balance_on_shutdown:
+            await self._tell_zero()
         log.info("worker.stopped")
+
+    async def _tell_zero(self) -> None:
+        """Nothing will be accepted any more: an old balance is believed for ever (4.5)."""
+        if await self._ear.others():
+            return
+        push = push_balance(self._app)
+        for currency in sorted(self._app.rules.currencies):
+            await push.tell(currency, 0, await push.current(currency))
 
     @property
     def in_flight(self) -> dict[str, int]:
@@ -80,13 +88,6 @@ class Worker:
     def _hand_over(self, due: Sequence[Due]) -> None:
         if not self._runner.hand_over(due):
             self._bell.ring()
-
-    def _written(self, unit: Unit) -> None:
-        for operation in unit.operations:
-            if isinstance(operation, Record):
-                for leg in operation.entry.legs:
-                    if ":available:" in leg.account:
-                        self._push_soon(currency_of(leg.account))
 
     def _push_soon(self, currency: str) -> None:
         """The float of ``currency`` changed: tell the aggregator, at most once a gap."""
@@ -108,5 +109,3 @@ class Worker:
             {"error": type(error).__name__, "tries": claimed.tries, "kind": kind},
         )
         await self._app.committer.commit(Unit([case]))
-
-

@@ -175,9 +175,7 @@ class Periodic:
         app = self._app
         now_ms = app.clock.now_ms()
         report = await app.database.read(
-            lambda c: audit(
-                c, expect=None, now_ms=now_ms, unsealed_after_ms=_UNSEALED_TOO_LONG_MS
-            )
+            lambda c: audit(c, expect=None, now_ms=now_ms, unsealed_after_ms=_UNSEALED_TOO_LONG_MS)
         )
         if report.findings:
             case = OpenCase(

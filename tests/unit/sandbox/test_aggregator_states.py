@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 import pytest
@@ -272,9 +273,9 @@ async def test_shape_3_asks_again_after_giving_up() -> None:
         order_id = await w.accepted()
         await w.fulfil(order_id, "pending")
         w.node.always["/tx_status"] = lambda: envelope(None, 400)
-        await w.pass_time(300, step=60)
+        await w.pass_time(240, step=60)
         assert w.aggregator.order(order_id).fulfilments[0].status == "pending"
-        await w.pass_time(60)
+        await w.pass_time(120, step=60)
         row = w.aggregator.order(order_id).fulfilments[0]
         assert (row.status, row.error) == (
             "failed",
@@ -346,16 +347,31 @@ async def test_the_substring_trap_can_be_switched_on() -> None:
 
 
 async def test_the_row_lock_holds_declines_and_balances_back() -> None:
-    """3.1: while an offer is unanswered, the node's balance row is locked."""
-    async with world(Terms(row_lock=True, balance_work_s=0, node_timeout_s=0.05)) as w:
-        first = await w.aggregator.offer("100")
+    """3.1: while an offer is unanswered, the node's balance row is locked; accept is free."""
+    async with world(Terms(row_lock=True, balance_work_s=0, reoffer="stock")) as w:
+        first, second = await w.aggregator.offer("100"), await w.aggregator.offer("100")
+        asked, answer = asyncio.Event(), asyncio.Event()
 
-        async def push_inside(_: bytes) -> web.Response:
-            w.clock.advance(0.1)  # nobody else moves the clock while the node is thinking
+        async def think(_: bytes) -> web.Response:
+            asked.set()
+            await answer.wait()
             return envelope({})
 
-        w.node.next["/new_order"].append(push_inside)
-        await w.aggregator.offer("100")
-        assert (await w.decline(first))[0] == 200
-        assert (await w.balance("1", "1"))[0] == 200
-        assert w.aggregator.book.offers_in_flight["NGN"] == 0
+        w.node.next["/new_order"].append(think)
+        offer = asyncio.ensure_future(w.aggregator.offer("100"))
+        await asked.wait()
+        locked = [
+            asyncio.ensure_future(w.decline(first)),
+            asyncio.ensure_future(w.balance("1", "1")),
+        ]
+        assert (await w.accept(second))[0] == 201
+        await asyncio.sleep(0.02)
+        w.clock.advance(1)
+        await asyncio.sleep(0.02)
+        assert not any(call.done() for call in locked)
+        answer.set()
+        await offer
+        while not all(call.done() for call in locked):
+            w.clock.advance(0.01)
+            await asyncio.sleep(0.001)
+        assert [call.result()[0] for call in locked] == [200, 200]

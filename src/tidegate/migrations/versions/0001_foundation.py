@@ -199,6 +199,7 @@ def upgrade() -> None:
         sa.Column("told_at", sa.BigInteger(), nullable=True),
         sa.Column("paid_ever", sa.Boolean(), nullable=False),
         sa.Column("psp_id", sa.String(length=128), nullable=True),
+        sa.Column("fault", sa.String(length=64), nullable=True),
         sa.Column("reason_code", sa.String(length=64), nullable=True),
         sa.Column("reason_text", sa.Text(), nullable=True),
         sa.Column("accepted_at", sa.BigInteger(), nullable=True),

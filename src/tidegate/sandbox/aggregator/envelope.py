@@ -18,11 +18,6 @@ class Reply:
     status: int
     body: bytes
 
-    @property
-    def conclusive(self) -> bool:
-        """Whether the caller knows from it that the request was read and answered."""
-        return self.status < 500 and bool(self.body)
-
 
 def success(message: str, data: Any = None, status: int = 200) -> Reply:
     """A success envelope."""

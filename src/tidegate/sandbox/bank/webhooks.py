@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import json
 from collections import Counter, deque
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -81,6 +81,9 @@ class Courier:
         self.url = url
         self.counts: Counter[str] = Counter()
         self.deliveries: deque[Delivery] = deque(maxlen=_REMEMBERED)
+        # For measuring: (account number, when it was sent, when it was answered), the instants
+        # in seconds of the clock's monotonic reading; called for each webhook that was taken.
+        self.on_delivered: Callable[[str, float, float], None] | None = None
         self._clock = clock
         self._patience = patience
         self._faults = faults
@@ -199,6 +202,7 @@ class Courier:
         # A forger tries once; the bank repeats until somebody has said 2xx or its patience ends.
         for wait_s in (*(() if letter.forged else self._retry_after_s), None):
             async with self._gate:
+                sent = self._clock.monotonic()
                 answer = await self._post(letter)
             self.deliveries.append(
                 Delivery(
@@ -211,6 +215,9 @@ class Courier:
             )
             if 200 <= answer < 300:
                 self.counts["delivered"] += 1
+                if self.on_delivered is not None:
+                    answered = self._clock.monotonic()
+                    self.on_delivered(letter.transaction.account_number, sent, answered)
                 return
             self.counts["refused"] += 1
             if wait_s is not None:

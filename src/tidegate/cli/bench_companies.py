@@ -1,0 +1,234 @@
+"""The other companies of a benchmark, and the load: a process of its own.
+
+It is apart from the node's process, so that the node's CPU and memory are its own, and holds both
+companies and the source of orders, so that one clock takes every time. It is driven by lines of
+JSON on standard input and answers with lines of JSON; it ends when its input ends.
+
+    {"start": {...}}                    -> {"aggregator": origin, "bank": base, ...}
+    {"run": {"node", "orders", ...}}    -> {"progress": n} ..., {"result": {...}}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import resource
+import sys
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from tidegate.clock import Randomness, SystemClock
+from tidegate.sandbox.aggregator import Order, SandboxAggregator, Status, Terms
+from tidegate.sandbox.bank import SandboxBank
+from tidegate.sandbox.faults import BankFaults
+
+__all__ = ["main"]
+
+_PAID = frozenset({Status.VALIDATED, Status.SETTLING, Status.SETTLED})
+_ORDER_S = 60.0
+_ROUTES_S = 30.0
+_PROGRESS_EVERY = 250
+_INSTITUTIONS = ("GTBINGLA", "ABNGNGLA", "ZEIBNGLA", "UNAFNGLA", "KUDANGPC", "OPAYNGPC")
+_FIRST_ACCOUNT = 2_000_000_000
+
+
+class Companies:
+    """Aggregator and bank without delay and without faults, and orders for the node."""
+
+    def __init__(self, start: Mapping[str, Any]) -> None:
+        self._clock = SystemClock()
+        randomness = Randomness(self._clock, seed=start["seed"])
+        self.aggregator = SandboxAggregator(
+            self._clock,
+            randomness,
+            client_id=start["client_id"],
+            secret=start["secret"],
+            dialect=start["dialect"],
+            terms=Terms(balance_work_s=0.0),
+        )
+        self.bank = SandboxBank(
+            self._clock,
+            randomness,
+            token=start["token"],
+            account_id=start["account_id"],
+            opening_balance=Decimal(start["balance"]),
+            webhook_url=None,
+            faults=BankFaults(),
+            webhooks_in_flight=256,
+        )
+        self.bank.courier.on_delivered = self._delivered
+        self._webhooks: dict[str, tuple[float, float]] = {}
+        self._count = 0
+
+    async def start(self) -> dict[str, str]:
+        return {"aggregator": await self.aggregator.start(), "bank": await self.bank.start()}
+
+    async def stop(self) -> None:
+        await self.aggregator.stop()
+        await self.bank.stop()
+
+    def _delivered(self, account_number: str, sent: float, answered: float) -> None:
+        self._webhooks.setdefault(account_number, (sent, answered))
+
+    async def run(
+        self, run: Mapping[str, Any], tell: Callable[[dict[str, Any]], Awaitable[None]]
+    ) -> dict[str, Any]:
+        """Send orders as ``run`` says (``node``, ``orders``, ``in_flight``, ``rate``)."""
+        self.aggregator.node_url = run["node"]
+        self.bank.set_webhook_url(f"{run['node']}/webhooks/psp")
+        await self._routes()
+        self._webhooks.clear()
+        calls_before, cpu_before = self._calls(), _cpu_s()
+        began = self._clock.monotonic()
+        done: list[Order] = []
+        late: list[Order] = []
+
+        async def one() -> None:
+            order = self._draft()
+            await self.aggregator.send(order)
+            try:
+                await self.aggregator.wait_for(order.id, _PAID, _ORDER_S)
+            except TimeoutError:
+                late.append(order)
+                return
+            done.append(order)
+            if len(done) % _PROGRESS_EVERY == 0:
+                await tell({"progress": len(done)})
+
+        if run["rate"]:
+            await self._open_loop(one, run["orders"], run["rate"])
+        else:
+            await self._closed_loop(one, run["orders"], run["in_flight"])
+        calls = Counter(self._calls())
+        calls.subtract(calls_before)
+        ended = max((order.marks["success_received"] for order in done), default=began)
+        return {
+            "orders": len(done),
+            "unfinished": [order.story() for order in late[:5]],
+            "seconds": ended - began,
+            "companies_cpu_s": _cpu_s() - cpu_before,
+            "calls": {name: count for name, count in sorted(calls.items()) if count},
+            "latencies_ms": self._latencies(done),
+            "violations": [violation.as_json() for violation in self.aggregator.judge()],
+            "paid_more_than_once": self.bank.books.paid_more_than_once(),
+        }
+
+    async def _closed_loop(
+        self, one: Callable[[], Awaitable[None]], orders: int, in_flight: int
+    ) -> None:
+        """The next order is offered when one has been fulfilled."""
+        left = iter(range(orders))
+
+        async def go_on() -> None:
+            for _ in left:
+                await one()
+
+        await asyncio.gather(*(go_on() for _ in range(in_flight)))
+
+    async def _open_loop(
+        self, one: Callable[[], Awaitable[None]], orders: int, rate: float
+    ) -> None:
+        """An order every ``1 / rate`` seconds, whatever becomes of the ones before."""
+        began = self._clock.monotonic()
+        tasks = []
+        for number in range(orders):
+            wait_s = began + number / rate - self._clock.monotonic()
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
+            tasks.append(asyncio.ensure_future(one()))
+        await asyncio.gather(*tasks)
+
+    def _draft(self) -> Order:
+        """An order to an account of its own, by which its webhook is known again."""
+        self._count += 1
+        return self.aggregator.create(
+            1_000 + self._count % 9_000,
+            institution=_INSTITUTIONS[self._count % len(_INSTITUTIONS)],
+            account=str(_FIRST_ACCOUNT + self._count),
+        )
+
+    async def _routes(self) -> None:
+        """Wait until the node has read the bank's list: before that it declines everything."""
+        asked = {"accountIdentifier": "0123456789", "institution": _INSTITUTIONS[0]}
+        async with asyncio.timeout(_ROUTES_S):
+            while not (await self.aggregator.call_node("/verify_account", asked)).good:
+                await asyncio.sleep(0.05)
+
+    def _calls(self) -> dict[str, int]:
+        """What arrived here so far, by company, verb and answer."""
+        calls = {f"aggregator {name}": n for name, n in self.aggregator.counters.items()}
+        calls |= {f"bank {name}": n for name, n in self.bank.requests.items()}
+        calls |= {f"bank webhook {name}": n for name, n in self.bank.courier.counts.items()}
+        return calls
+
+    def _latencies(self, orders: Iterable[Order]) -> dict[str, dict[str, float]]:
+        spans: dict[str, list[float]] = {
+            "offer_to_answer": [],
+            "answer_to_accept": [],
+            "webhook_to_fulfil": [],
+            "offer_to_fulfil": [],
+        }
+        for order in orders:
+            marks = order.marks
+            spans["offer_to_answer"].append(marks["answered"] - marks["offered"])
+            # The accept may be here before the answer to the offer has been read.
+            spans["answer_to_accept"].append(max(0.0, marks["accept_received"] - marks["answered"]))
+            spans["offer_to_fulfil"].append(marks["success_received"] - marks["offered"])
+            webhook = self._webhooks.get(order.account)
+            if webhook is not None:
+                spans["webhook_to_fulfil"].append(marks["success_received"] - webhook[0])
+        return {name: _percentiles(seconds) for name, seconds in spans.items() if seconds}
+
+
+def _percentiles(seconds: list[float]) -> dict[str, float]:
+    """p50, p99 and the greatest, in milliseconds (nearest rank)."""
+    seconds.sort()
+
+    def rank(share: float) -> float:
+        return seconds[min(len(seconds) - 1, int(share * len(seconds)))] * 1000
+
+    return {"p50": rank(0.50), "p99": rank(0.99), "max": seconds[-1] * 1000, "count": len(seconds)}
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+async def _serve() -> None:
+    loop = asyncio.get_running_loop()
+    lines = asyncio.StreamReader(limit=1 << 20)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+
+    async def tell(message: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(message) + "\n")
+        sys.stdout.flush()
+
+    companies: Companies | None = None
+    try:
+        while line := await lines.readline():
+            order = json.loads(line)
+            if "start" in order:
+                companies = Companies(order["start"])
+                await tell(await companies.start())
+            elif companies is not None:
+                await tell({"result": await companies.run(order["run"], tell)})
+    finally:
+        if companies is not None:
+            await companies.stop()
+
+
+def main() -> None:
+    """Serve standard input until it ends."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(_serve())
+    else:
+        uvloop.run(_serve())
+
+
+if __name__ == "__main__":
+    main()

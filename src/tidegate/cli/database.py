@@ -1,0 +1,125 @@
+"""The database as commands use it: readings beside whoever serves, and short writes.
+
+Readings need no lock: on SQLite they run on ``query_only`` connections in WAL mode, which neither
+wait for the serving process nor make it wait.
+
+Writes of an operator (closing a case, a kill switch) go through a committer of their own, beside
+a serving process too. "One process serves" (DESIGN 3) keeps two processes from claiming the same
+rows, and nothing is claimed here. Two connections that write are what SQLite's WAL is made for:
+``BEGIN IMMEDIATE`` takes the write lock before anything is read, so no decision rests on a row
+that changes meanwhile; whoever comes second waits (up to the connection's time limit, 30 s) for a
+transaction of a few milliseconds; and the serving process keeps nothing of these tables in memory
+for longer than a tenth of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+from sqlalchemy import Connection
+from sqlalchemy.exc import (
+    DatabaseError,
+    DBAPIError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+)
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from tidegate import migrations
+from tidegate.cli.serve import run
+from tidegate.clock import SystemClock
+from tidegate.db.committer import Committer, Unit
+from tidegate.db.engine import Database, open_database
+from tidegate.db.url import DatabaseUrl
+from tidegate.errors import ConfigurationError
+from tidegate.observability.logging import configure
+from tidegate.settings import Settings, load
+
+__all__ = ["away", "command_settings", "missing_file", "read", "with_database", "write"]
+
+T = TypeVar("T")
+
+
+def command_settings() -> Settings:
+    """The settings, with logs for a person on standard error, warnings and worse."""
+    configure("WARNING", json=False)
+    return load()
+
+
+def read(settings: Settings, work: Callable[[Connection], T]) -> T:
+    """Run ``work`` in one read-only transaction. Raises ``ConfigurationError`` when the database
+    is away or has another schema."""
+
+    async def use(database: Database) -> T:
+        return await database.read(work)
+
+    return with_database(settings, use)
+
+
+def write(settings: Settings, unit: Unit) -> list[Any]:
+    """Commit one unit; what each operation answers. Raises ``WriteRefused``."""
+
+    async def use(database: Database) -> list[Any]:
+        committer = Committer(database)
+        committer.start()
+        try:
+            return await committer.commit(unit)
+        finally:
+            await committer.stop()
+
+    return with_database(settings, use)
+
+
+def with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -> T:
+    """Open the database, see that it is migrated, use it, close it."""
+    url = settings.database.url
+
+    async def go() -> T:
+        if fault := missing_file(url):
+            raise ConfigurationError([fault])
+        database = open_database(url, SystemClock(), pool_size=2)
+        try:
+            if not await migrations.is_current(database):
+                raise ConfigurationError(
+                    [f"{url.display} has another schema than this program: run `tidegate migrate`."]
+                )
+            return await use(database)
+        except (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError) as error:
+            if (fault := away(url, error)) is None:
+                raise
+            raise ConfigurationError([fault]) from error
+        finally:
+            await database.close()
+
+    found: T = run(go())
+    return found
+
+
+def missing_file(url: DatabaseUrl) -> str | None:
+    """What is the matter if there is no file; opening would make an empty one."""
+    if url.dialect == "sqlite" and not Path(url.path).exists():
+        return (
+            f"There is no database at {url.path}: run `tidegate migrate`, or correct DATABASE_URL."
+        )
+    return None
+
+
+def away(url: DatabaseUrl, error: Exception) -> str | None:
+    """The sentence for a database that cannot be reached or used; ``None`` when the error is
+    about a statement, which is a mistake of this program."""
+    if isinstance(error, DBAPIError):
+        by_class = isinstance(error, OperationalError | InterfaceError | InternalError)
+        # What is no SQLite file at all is a bare DatabaseError.
+        if not (by_class or error.connection_invalidated or type(error) is DatabaseError):
+            return None
+        why = str(error.orig)
+    else:
+        why = str(error) or type(error).__name__
+    return (
+        f"The database {url.display} cannot be used ({why}): see that it runs, and that "
+        "DATABASE_URL and its rights are right."
+    )

@@ -1,0 +1,423 @@
+"""A world for tests that could lose money: two sandbox companies, a node, and what must be true.
+
+The judges are the companies' own books, never ours: the bank counts how often a recipient got
+money, the aggregator holds mistakes against the node. :meth:`World.assert_right` asks both, and
+then whether our books explain every kobo.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, select
+
+from tests.support.clocks import SwiftClock
+from tests.support.node import ChildNode, LocalNode, environment
+from tidegate.cases.tables import cases
+from tidegate.clock import Clock, Randomness, SystemClock
+from tidegate.db.engine import Database, open_database
+from tidegate.db.inbox import inbox
+from tidegate.db.url import parse
+from tidegate.ledger.audit import audit
+from tidegate.payouts.facts import read_float
+from tidegate.payouts.states import CLOSED_ATTEMPT, ENDED, AttemptState, State
+from tidegate.payouts.tables import attempts, bank_lists, payouts, psp_balances
+from tidegate.sandbox.aggregator import SandboxAggregator
+from tidegate.sandbox.aggregator.orders import PAID as AGGREGATOR_PAID
+from tidegate.sandbox.aggregator.terms import Terms
+from tidegate.sandbox.bank import SandboxBank
+from tidegate.sandbox.faults import AggregatorFault, BankFault, BankFaults, FaultPlan
+from tidegate.work.tables import periodic
+
+__all__ = ["INSTITUTION", "LATER", "Books", "World"]
+
+INSTITUTION = "GTBINGLA"
+_TOKEN = "tok-lenco-sandbox-0123456789"
+_SECRET = "bm90LWEtcmVhbC1zZWNyZXQtMzItYnl0ZXMtbG9uZyE="
+_OPENING = Decimal(50_000_000)
+
+# Cases that explain why a paid order is not settled, or why a settled one is no longer paid.
+_EXPLAINS = frozenset(
+    {
+        "payout_held",
+        "order_not_ours",
+        "order_refunded",
+        "foreign_transaction",
+        "paid_after_failure",
+        "payout_reversed",
+        "paid_order_offered_again",
+    }
+)
+# Nothing is awaited of these attempts but the look an hour later.
+LATER = frozenset({AttemptState.PAID, AttemptState.REVERSED, *CLOSED_ATTEMPT})
+_WAIT_STEP_S = 0.05
+
+
+@dataclass
+class Books:
+    """Everything of ours that a judgement needs, from one snapshot."""
+
+    payouts: dict[str, dict[str, Any]]  # by order id
+    attempts: dict[str, list[dict[str, Any]]]  # by order id, first to last
+    cases: list[dict[str, Any]]
+    balances: dict[str, int]  # parts of the float, NGN at lenco
+    inbox: list[dict[str, Any]]
+    findings: tuple[Any, ...]
+    leased: list[str]
+
+    def kinds_of(self, order_id: str) -> set[str]:
+        """The kinds of open cases about an order."""
+        payout = self.payouts[order_id]
+        subjects = {payout["id"], order_id, *(one["id"] for one in self.attempts[order_id])}
+        return {case["kind"] for case in self.cases if case["subject"] in subjects}
+
+    @property
+    def case_kinds(self) -> Counter[str]:
+        return Counter(case["kind"] for case in self.cases)
+
+    @property
+    def total(self) -> int:
+        """What our books say is at the bank."""
+        return sum(self.balances[part] for part in ("available", "reserved", "suspense"))
+
+    @property
+    def in_flight(self) -> int:
+        """What attempts without an end may have taken."""
+        return sum(
+            one["held"]
+            for rows in self.attempts.values()
+            for one in rows
+            if AttemptState(one["state"]) not in LATER and one["state"] != AttemptState.PREPARED
+        )
+
+
+@dataclass
+class World:
+    """Two companies, and a database on which nodes are started.
+
+    ``factor`` speeds the companies' and a local node's clock up; 1 for real processes. ``env``
+    overrides settings, ``terms`` the aggregator's.
+    """
+
+    url: str
+    directory: Path
+    factor: float = 1.0
+    env: Mapping[str, str] = field(default_factory=dict)
+    terms: Mapping[str, Any] = field(default_factory=dict)
+    opening: Decimal = _OPENING
+
+    def __post_init__(self) -> None:
+        self.clock: Clock = SystemClock() if self.factor == 1 else SwiftClock(self.factor)
+        self.randomness = Randomness(self.clock)
+        self.account_id = str(uuid.uuid4())
+        self.client_id = str(uuid.uuid4())
+        self.faults = BankFaults(FaultPlan(BankFault))
+        self.bank = SandboxBank(
+            self.clock,
+            self.randomness,
+            token=_TOKEN,
+            account_id=self.account_id,
+            opening_balance=self.opening,
+            webhook_url=None,
+            faults=self.faults,
+        )
+        self.aggregator_faults = FaultPlan(AggregatorFault)
+        self.aggregator = SandboxAggregator(
+            self.clock,
+            self.randomness,
+            client_id=self.client_id,
+            secret=_SECRET,
+            faults=self.aggregator_faults,
+            terms=Terms(**{"slow_answer_s": 30.0, **self.terms}),
+        )
+        self._reader: Database | None = None
+        self._bases = ("", "")
+        self._locals: list[LocalNode] = []
+        self._children: list[ChildNode] = []
+        self._accounts = iter(range(1_000_000_000, 10_000_000_000))
+
+    # -- its life ---------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Start the companies."""
+        self._bases = (await self.aggregator.start(), await self.bank.start())
+        self._reader = open_database(parse(self.url), SystemClock(), pool_size=2)
+
+    async def close(self) -> None:
+        """Stop everything that was started here."""
+        for child in self._children:
+            child.kill()
+        for node in self._locals:
+            await node.stop()
+        await self.aggregator.stop()
+        await self.bank.stop()
+        if self._reader is not None:
+            await self._reader.close()
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The settings of a node in this world."""
+        aggregator, bank = self._bases
+        return environment(
+            self.url,
+            aggregator=aggregator,
+            client_id=self.client_id,
+            secret=_SECRET,
+            bank=bank,
+            token=_TOKEN,
+            account_id=self.account_id,
+            **{**self.env, **more},
+        )
+
+    async def local(self, **more: str) -> LocalNode:
+        """Start a node in this process and wait until it can pay."""
+        node = LocalNode(self.environment(SERVER_PORT="18080", **more), self.clock)
+        self._locals.append(node)
+        self.listen_at(await node.start())
+        await self.able(node)
+        return node
+
+    async def able(self, node: LocalNode | None = None) -> None:
+        """Wait until float and bank list are known."""
+
+        def read(connection: Connection) -> bool:
+            first = connection.execute(select(psp_balances.c.reading)).scalars().all()
+            listed = connection.execute(select(bank_lists.c.banks)).scalars().all()
+            return any(one is not None for one in first) and any(listed)
+
+        async def known() -> bool:
+            routes = node is None or bool(node.app.directory.routes)
+            return routes and await self.read(read)
+
+        await self.until(known, 15, "float and bank list")
+
+    def child(self, *arguments: str, port: int, **more: str) -> ChildNode:
+        """The real program, not started yet."""
+        env = self.environment(SERVER_PORT=str(port), **more)
+        child = ChildNode(env, self.directory / f"{arguments[0]}-{port}.log", arguments)
+        self._children.append(child)
+        return child
+
+    def listen_at(self, url: str) -> None:
+        """Tell the companies where the node is."""
+        self.aggregator.node_url = url
+        self.bank.set_webhook_url(f"{url}/webhooks/psp")
+
+    # -- driving ----------------------------------------------------------------------------
+
+    def account(self) -> str:
+        """An account number that nobody used yet: bank faults are set by it."""
+        return str(next(self._accounts))
+
+    async def offer(
+        self,
+        *aggregator_faults: AggregatorFault,
+        amount: int = 5_000,
+        bank_faults: Iterable[BankFault] = (),
+        times: int | None = 1,
+        **fields: Any,
+    ) -> str:
+        """Offer one order with these faults on it; its id."""
+        fields.setdefault("institution", INSTITUTION)
+        fields.setdefault("account", self.account())
+        fields.setdefault("order_id", str(uuid.uuid4()))
+        self.faults.plan.set(fields["account"], *bank_faults, times=times)
+        self.aggregator_faults.set(fields["order_id"], *aggregator_faults, times=times)
+        return await self.aggregator.offer(Decimal(amount), **fields)
+
+    def heal(self) -> None:
+        """From now on nothing goes wrong."""
+        self.bank.heal()
+        self.aggregator_faults.heal()
+
+    # -- looking ----------------------------------------------------------------------------
+
+    async def read(self, work: Callable[[Connection], Any]) -> Any:
+        assert self._reader is not None, "the world is not open"
+        return await self._reader.read(work)
+
+    async def execute(self, work: Callable[[Connection], Any]) -> Any:
+        """Write past all of our code, as a test may and nobody else."""
+        assert self._reader is not None, "the world is not open"
+        return await self._reader.write(work)
+
+    async def books(self) -> Books:
+        """Our books now."""
+        return await self.read(_books)  # type: ignore[no-any-return]  # what _books returns
+
+    async def payout(self, order_id: str) -> dict[str, Any]:
+        """The payout's row."""
+        rows = await self.rows(payouts, payouts.c.order_id == order_id)
+        assert rows, f"the node does not know {order_id}"
+        return rows[0]
+
+    async def attempts(self, order_id: str) -> list[dict[str, Any]]:
+        """The order's attempts."""
+        payout = await self.payout(order_id)
+        rows = await self.rows(attempts, attempts.c.payout_id == payout["id"])
+        return sorted(rows, key=lambda row: int(row["number"]))
+
+    async def rows(self, table: Table, *where: Any) -> list[dict[str, Any]]:
+        """Rows of any table."""
+        statement = select(table).where(*where)
+        found = await self.read(lambda c: [dict(row) for row in c.execute(statement).mappings()])
+        return list(found)
+
+    async def until(self, true: Callable[[], Any], real_s: float, what: str) -> None:
+        """Wait for a fact, in seconds of the machine."""
+        try:
+            async with asyncio.timeout(real_s):
+                while not await true():
+                    await asyncio.sleep(_WAIT_STEP_S)
+        except TimeoutError:
+            raise AssertionError(f"not within {real_s} s: {what}\n{await self.story()}") from None
+
+    async def reaches(
+        self, order_id: str, states: State | Collection[State], real_s: float = 15
+    ) -> dict[str, Any]:
+        """The payout's row once it is in one of ``states``."""
+        wanted = {states} if isinstance(states, State) else set(states)
+
+        async def there() -> bool:
+            rows = await self.rows(payouts, payouts.c.order_id == order_id)
+            return bool(rows) and rows[0]["state"] in wanted
+
+        await self.until(there, real_s, f"{order_id} in {sorted(wanted)}")
+        return await self.payout(order_id)
+
+    async def settle(self, real_s: float = 30) -> Books:
+        """End all faults; wait until every order reached an end, or a case that names it."""
+        self.heal()
+        latest: list[Books] = []
+
+        async def ended() -> bool:
+            latest[:] = [await self.books()]
+            return not self.aggregator.busy and not list(unfinished(latest[0]))
+
+        await self.until(ended, real_s, "every order at its end")
+        return latest[0]
+
+    async def story(self) -> str:
+        """What is unfinished, for a failing test."""
+        books = await self.books()
+        lines = [f"unfinished: {why}" for why in unfinished(books)]
+        lines += [
+            f"case {case['kind']} {case['subject']}: {case['data']}" for case in books.cases
+        ]
+        lines += [f"judge: {one}" for one in self.aggregator.judge()]
+        lines += [child.tail(1_500) for child in self._children]
+        return "\n".join(lines)
+
+    # -- judging ----------------------------------------------------------------------------
+
+    async def assert_right(
+        self, *, cases_allowed: Collection[str] = (), off_by: int = 0
+    ) -> Books:
+        """Everything that must be true once every order reached its end.
+
+        ``cases_allowed`` are kinds that this run may have opened besides those that explain an
+        order's end. ``off_by`` is what our total may exceed the bank's balance by, kobo.
+        """
+        books = await self.books()
+        assert not books.findings, f"ledger audit: {books.findings}"
+        self._assert_paid_once(books)
+        self._assert_agreed(books)
+        _assert_holds(books)
+        assert not books.leased, f"still leased: {books.leased}"
+        left = books.total - self.bank.books.balance()
+        assert off_by <= left <= off_by + books.in_flight, (
+            f"our books have {books.total}, the bank {self.bank.books.balance()}, "
+            f"in flight {books.in_flight}: {await self.story()}"
+        )
+        unexpected = set(books.case_kinds) - _EXPLAINS - set(cases_allowed)
+        assert not unexpected, f"cases: {books.case_kinds}\n{await self.story()}"
+        assert self.aggregator.judge() == [], await self.story()
+        return books
+
+    def _assert_paid_once(self, books: Books) -> None:
+        """At the bank: no reference twice, no order twice, nothing that we did not write down."""
+        assert self.bank.books.paid_more_than_once() == []
+        known = {one["reference"] for rows in books.attempts.values() for one in rows}
+        assert set(self.bank.transfers) <= known, "a transfer without an attempt"
+        for order_id, rows in books.attempts.items():
+            paid = sum(self.bank.times_paid(one["reference"]) for one in rows)
+            late = "paid_after_failure" in books.kinds_of(order_id)
+            assert paid <= 1 or late, f"{order_id} was paid {paid} times"
+
+    def _assert_agreed(self, books: Books) -> None:
+        """Paid at the bank exactly if settled at the aggregator; else a case says why."""
+        for order in self.aggregator.orders.values():
+            payout = books.payouts.get(order.id)
+            rows = books.attempts.get(order.id, [])
+            paid = sum(self.bank.times_paid(one["reference"]) for one in rows)
+            settled = order.status in AGGREGATOR_PAID
+            explained = payout is not None and bool(books.kinds_of(order.id) & _EXPLAINS)
+            assert bool(paid) == settled or explained, (
+                f"{order.id}: paid {paid} times, {order.status} at the aggregator, "
+                f"{payout and payout['state']} here"
+            )
+            if payout is not None and payout["state"] in {State.PAID, State.FULFILLED}:
+                assert paid, f"{order.id} is {payout['state']} and was never paid"
+
+
+def unfinished(books: Books) -> Iterable[str]:
+    """What is still to happen, a line each."""
+    for order_id, payout in books.payouts.items():
+        held = payout["state"] in {State.HELD, State.PAID} and books.kinds_of(order_id)
+        if State(payout["state"]) not in ENDED and not held:
+            yield f"{order_id} is {payout['state']} ({payout['kind']})"
+        elif payout["due_at"] is not None:
+            yield f"{order_id} is {payout['state']} and due for {payout['kind']}"
+        for one in books.attempts[order_id]:
+            if AttemptState(one["state"]) not in LATER and not books.kinds_of(order_id):
+                yield f"attempt {one['reference']} is {one['state']} ({one['kind']})"
+    for row in books.inbox:
+        if row["due_at"] is not None:
+            yield f"webhook {row['id']} is not read"
+    yield from (f"leased: {one}" for one in books.leased)
+
+
+def _assert_holds(books: Books) -> None:
+    """What is reserved is held for a named payout that waits for a person, and nothing else."""
+    held = {row["order_id"]: row["held"] for row in books.payouts.values() if row["held"]}
+    assert books.balances["reserved"] == sum(held.values()), (books.balances, held)
+    for order_id in held:
+        assert books.payouts[order_id]["state"] == State.HELD, books.payouts[order_id]
+        assert books.kinds_of(order_id), f"{order_id} is held without a case"
+
+
+def _books(connection: Connection) -> Books:
+    def rows(table: Table, *where: Any) -> list[dict[str, Any]]:
+        statement = select(table).where(*where)
+        return [dict(row) for row in connection.execute(statement).mappings()]
+
+    by_payout: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for one in sorted(rows(attempts), key=lambda row: int(row["number"])):
+        by_payout[one["payout_id"]].append(one)
+    orders = rows(payouts)
+    empty = dict.fromkeys(("available", "reserved", "suspense", "missing", "surplus"), 0)
+    report = audit(connection, expect=None, now_ms=0, unsealed_after_ms=0)
+    return Books(
+        payouts={row["order_id"]: row for row in orders},
+        attempts={row["order_id"]: by_payout[row["id"]] for row in orders},
+        cases=rows(cases, cases.c.state == "open"),
+        balances=read_float(connection).get(("lenco", "NGN"), empty),
+        inbox=rows(inbox),
+        findings=report.findings,
+        leased=[
+            f"{table.name} {row['id']} ({row['kind']})"
+            for table in (payouts, attempts, inbox)
+            for row in rows(table, table.c.leased_until.is_not(None))
+        ],
+    )
+
+
+def tables_of_work() -> tuple[Table, ...]:
+    """Every table whose rows are leased."""
+    return (payouts, attempts, inbox, periodic)
