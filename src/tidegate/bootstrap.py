@@ -176,7 +176,7 @@ def rules_of(settings: Settings, node_id: str) -> Rules:
         critical_balance=minor(payouts.critical_balance_threshold),
         offer_ttl_ms=ms(payouts.offer_ttl),
         accept_margin_ms=ms(payouts.accept_margin),
-        lookup_schedule_s=(*payouts.lookup_schedule, round(payouts.lookup_steady)),
+        lookup_schedule_s=tuple(payouts.lookup_schedule),
         not_found_count=payouts.not_found_count,
         not_found_window_ms=ms(payouts.not_found_window),
         cool_off_ms=ms(payouts.cool_off),

@@ -120,7 +120,7 @@ class Randomness:
         return self._random.uniform(low, high)
 
     def new_id(self, prefix: str) -> str:
-        """A new id ``<prefix>_<26 characters>`` that sorts by its time of birth (as a ULID does)."""
+        """A new id ``<prefix>_<26 characters>`` that sorts by its time of birth, as a ULID."""
         number = (self._clock.now_ms() << 80) | self._random.getrandbits(80)
         digits = []
         for _ in range(26):

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
+from tests.acceptance.counterparty.node import migrate
 from tests.acceptance.counterparty.world import World
 from tests.conftest import _RUN
 from tests.support.databases import Databases, PostgresqlDatabases, SqliteDatabases
 from tests.support.server import run_server
-
-OpenDatabases = Callable[[str, Path], Databases]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -24,7 +23,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="module")
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
     """The module's world, opened on a fresh database."""
     run = request.config.stash[_RUN]
     directory = tmp_path_factory.mktemp("world")
@@ -32,13 +33,12 @@ def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     if request.param == "sqlite":
         databases = SqliteDatabases(directory, run)
     else:
-        import os
-
         server = os.environ.get("TIDEGATE_TEST_DATABASE_URL") or run_server(run)
         databases = PostgresqlDatabases(server, run)
-    built = World(directory, databases.empty(), **getattr(request.module, "WORLD", {}))
+    url = databases.from_template("counterparty", migrate)
+    built = World(directory, url, **getattr(request.module, "WORLD", {}))
     try:
-        built.open()
+        built.start()
         yield built
     except BaseException:
         sys.stderr.write(built.node.tail())

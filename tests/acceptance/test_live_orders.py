@@ -12,8 +12,8 @@ from dataclasses import replace
 import pytest
 
 from tests.acceptance.counterparty.orders import Order
-from tests.acceptance.counterparty.script import drop_after, drop_before, say
-from tests.acceptance.counterparty.world import World
+from tests.acceptance.counterparty.script import NORMAL, Step, drop_after, drop_before, say, slowly
+from tests.acceptance.counterparty.world import World, until
 
 DATABASES = ("sqlite", "postgresql")
 
@@ -28,8 +28,7 @@ def test_happy_path_pays_once_and_reports_pending_then_success(world: World) -> 
     assert answer.took_s < 1
     assert answer.json["data"] == {"orderId": order.id, "status": "pending"}
     world.wait(order, "fulfill")
-    transfer = world.bank.settle(order.account, "successful")
-    assert world.bank.tell(world.bank.event(transfer)).status == 200
+    transfer = world.pay(order)
     world.settled(order)
     assert order.verbs() == ["accept", "fulfill", "fulfill"]
     assert order.reports() == ["pending", "success"]
@@ -55,8 +54,7 @@ def test_hazard_2_an_offer_repeated_while_in_progress_is_answered_and_changes_no
         answer = world.aggregator.repeat_offer(order)
         assert answer.status == 200
         assert answer.json["data"] == {"orderId": order.id, "status": "processing"}
-    transfer = world.bank.settle(order.account, "successful")
-    world.bank.tell(world.bank.event(transfer))
+    world.pay(order)
     world.settled(order)
     assert order.verbs().count("accept") == 1
     assert len(world.bank.posts_to(order.account)) == 1
@@ -125,6 +123,7 @@ def test_hazard_2_re_offered_after_failed_is_a_new_attempt_with_a_new_tx_id(worl
     world.wait_state(order, "failed")
     first = world.wait(order, "fulfill", 2)[-1]
     assert first["validationStatus"] == "failed"
+    world.at_rest(order)
     world.aggregator.book.take_back(order)
     world.bank.plan(order.account, "successful")
     world.offer(order)
@@ -134,6 +133,24 @@ def test_hazard_2_re_offered_after_failed_is_a_new_attempt_with_a_new_tx_id(worl
     assert one[:-3] == two[:-3] == first["txId"]
     assert last["txId"] != first["txId"]
     assert last["txId"].startswith(one[:-3])
+
+
+@pytest.mark.xfail(reason="an offer that arrives while a report is under way is kept and forgotten")
+def test_hazard_2_re_offered_while_failed_is_being_reported_is_not_forgotten(world: World) -> None:
+    """The aggregator acted on the report and is slow to say so; what it offers is decided on."""
+    order = world.order()
+    world.bank.plan(order.account, "pending", "failed", reason="Account closed")
+    world.aggregator.scripts.add("fulfill", order.id, NORMAL, slowly(0.7))
+    world.offer(order)
+    world.wait(order, "fulfill", 2)
+    world.aggregator.book.take_back(order)
+    world.bank.plan(order.account, "successful")
+    world.offer(order)
+    until(
+        lambda: any(told[:2] in ((2, "accept"), (2, "decline")) for told in order.told),
+        "an accept or a decline of the second offer",
+        wait_s=4,
+    )
 
 
 def test_hazard_2_re_offered_after_paid_reports_the_success_again_and_opens_a_case(
@@ -240,31 +257,36 @@ def test_hazard_11_a_decline_is_repeated_once_at_most(world: World) -> None:
     assert order.verbs() == ["decline", "decline"]
 
 
-@pytest.mark.parametrize("status", ["validated", "settling", "settled"])
-def test_hazard_9_a_lost_success_is_looked_up_and_stops_there(world: World, status: str) -> None:
+def test_hazard_9_a_lost_success_is_looked_up_and_stops_there(world: World) -> None:
     """After the lost answer comes a GET, and no success on top of the one that counted."""
-    order = world.order()
-    world.bank.plan(order.account, "pending", "successful")
-    world.offer(order)
-    world.wait(order, "fulfill")
 
-    def move_on() -> None:
-        order.status = status
+    def moved_on(order: Order, status: str) -> Step:
+        return replace(drop_after(), after=lambda: setattr(order, "status", status))
 
-    world.aggregator.scripts.add("fulfill", order.id, replace(drop_after(), after=move_on))
-    world.wait_state(order, "fulfilled")
-    assert order.reports() == ["pending", "success"]
-    told = [verb for _, verb, _, _ in order.told]
-    assert told[told.index("fulfill") + 1 :] == ["fulfill", "get"]
+    orders = []
+    for status in ("validated", "settling", "settled"):
+        order = world.order()
+        world.bank.plan(order.account, "pending")
+        world.offer(order)
+        world.wait(order, "fulfill")
+        world.aggregator.scripts.add("fulfill", order.id, moved_on(order, status))
+        world.pay(order)
+        orders.append(order)
+    for order in orders:
+        world.wait_state(order, "fulfilled")
+        assert order.reports() == ["pending", "success"]
+        told = [verb for _, verb, _, _ in order.told]
+        assert told[told.index("fulfill") + 1 :] == ["fulfill", "get"]
 
 
 def test_hazard_15_a_success_that_never_arrived_is_sent_again(world: World) -> None:
     """Lost before it acted, then a 500: GET in between each time, success in the end."""
     order = world.order()
-    world.bank.plan(order.account, "pending", "successful")
+    world.bank.plan(order.account, "pending")
     world.offer(order)
     world.wait(order, "fulfill")
     world.aggregator.scripts.add("fulfill", order.id, drop_before(), say(500, b""))
+    world.pay(order)
     world.settled(order)
     assert order.reports() == ["pending"] + ["success"] * 3
     told = [verb for _, verb, _, _ in order.told if verb != "accept"]
@@ -274,10 +296,11 @@ def test_hazard_15_a_success_that_never_arrived_is_sent_again(world: World) -> N
 def test_hazard_14_a_403_on_fulfil_stops_and_opens_a_case(world: World) -> None:
     """Paid, and no longer ours: a person reconciles; nothing is repeated, cancelled or re-paid."""
     order = world.order()
-    world.bank.plan(order.account, "pending", "successful")
+    world.bank.plan(order.account, "pending")
     world.offer(order)
     world.wait(order, "fulfill")
     order.ours = False
+    world.pay(order)
     world.wait_case(order)
     time.sleep(1.2)
     assert order.reports() == ["pending", "success"]
@@ -288,10 +311,11 @@ def test_hazard_14_a_403_on_fulfil_stops_and_opens_a_case(world: World) -> None:
 def test_hazard_16_already_refunded_opens_a_case(world: World) -> None:
     """200 "Order already refunded" after a payout is money lost."""
     order = world.order()
-    world.bank.plan(order.account, "pending", "pending", "successful")
+    world.bank.plan(order.account, "pending")
     world.offer(order)
     world.wait(order, "fulfill")
     order.status = "refunded"
+    world.pay(order)
     cases = world.wait_case(order)
     assert any(severity == "high" for _, severity, _ in cases), cases
     time.sleep(0.5)
@@ -301,10 +325,11 @@ def test_hazard_16_already_refunded_opens_a_case(world: World) -> None:
 def test_hazard_9_a_fulfilment_of_somebody_else_opens_a_case(world: World) -> None:
     """400 with a foreign txId: a case, no repeat, no second payout."""
     order = world.order()
-    world.bank.plan(order.account, "pending", "pending", "successful")
+    world.bank.plan(order.account, "pending")
     world.offer(order)
     world.wait(order, "fulfill")
     order.fulfilments[0].tx_id = "of-another"
+    world.pay(order)
     world.wait_case(order)
     time.sleep(1.2)
     assert order.reports() == ["pending", "success"]

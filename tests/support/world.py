@@ -273,7 +273,7 @@ class World:
         """Wait for a fact, in seconds of the machine."""
         try:
             async with asyncio.timeout(real_s):
-                while not await true():
+                while not await true():  # noqa: ASYNC110 -- a row of a database wakes nobody
                     await asyncio.sleep(_WAIT_STEP_S)
         except TimeoutError:
             raise AssertionError(f"not within {real_s} s: {what}\n{await self.story()}") from None
@@ -298,7 +298,8 @@ class World:
 
         async def ended() -> bool:
             latest[:] = [await self.books()]
-            return not self.aggregator.busy and not list(unfinished(latest[0]))
+            quiet = not self.aggregator.busy and not self.bank.courier.waiting
+            return quiet and not list(unfinished(latest[0]))
 
         await self.until(ended, real_s, "every order at its end")
         return latest[0]
@@ -307,18 +308,14 @@ class World:
         """What is unfinished, for a failing test."""
         books = await self.books()
         lines = [f"unfinished: {why}" for why in unfinished(books)]
-        lines += [
-            f"case {case['kind']} {case['subject']}: {case['data']}" for case in books.cases
-        ]
+        lines += [f"case {case['kind']} {case['subject']}: {case['data']}" for case in books.cases]
         lines += [f"judge: {one}" for one in self.aggregator.judge()]
         lines += [child.tail(1_500) for child in self._children]
         return "\n".join(lines)
 
     # -- judging ----------------------------------------------------------------------------
 
-    async def assert_right(
-        self, *, cases_allowed: Collection[str] = (), off_by: int = 0
-    ) -> Books:
+    async def assert_right(self, *, cases_allowed: Collection[str] = (), off_by: int = 0) -> Books:
         """Everything that must be true once every order reached its end.
 
         ``cases_allowed`` are kinds that this run may have opened besides those that explain an

@@ -55,7 +55,7 @@ def test_the_needed_variables_alone_are_enough() -> None:
     assert settings.aggregator.provider_url == "https://aggregator.example/v1/provider"
     assert settings.payouts.currencies == ("NGN",)
     assert settings.payouts.psps == ("lenco",)
-    assert settings.payouts.lookup_schedule == (5, 15, 30, 60, 120, 300, 600)
+    assert settings.payouts.lookup_schedule == (5, 15, 30, 60, 120, 300, 600, 900)
     assert settings.payouts.max_order_amount.get("NGN") is None
     assert settings.lenco.max_fee.get("NGN") == Decimal("100.00")
     assert settings.lenco.max_fee.get("KES") is None
@@ -123,7 +123,6 @@ def test_a_wrong_value_is_named_once_and_says_what_to_write() -> None:
         ("ACCEPT_MARGIN", "20"),
         ("LOOKUP_SCHEDULE", "5,3"),
         ("LOOKUP_SCHEDULE", "0,5"),
-        ("LOOKUP_STEADY", "60"),
         ("LOOKUP_RATE", "0"),
         ("NAME_CHECK", "lax"),
         ("INFO_BALANCES", "maybe"),

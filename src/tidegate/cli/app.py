@@ -5,7 +5,19 @@ from __future__ import annotations
 import typer
 
 from tidegate import __version__
-from tidegate.cli import bench, serve
+from tidegate.cli import (
+    balances,
+    bench,
+    cases,
+    demo,
+    doctor,
+    hmac,
+    ledger,
+    orders,
+    sandbox,
+    serve,
+    switches,
+)
 
 __all__ = ["app"]
 
@@ -35,3 +47,12 @@ def _root(
 
 serve.register(app)
 bench.register(app)
+demo.register(app)
+balances.register(app)
+cases.register(app)
+hmac.register(app)
+ledger.register(app)
+orders.register(app)
+sandbox.register(app)
+switches.register(app)
+doctor.register(app)

@@ -205,7 +205,10 @@ def _print_waiting(state: Waiting, now_ms: int) -> None:
         [
             ("waits for", state.on),
             ("why", state.why),
-            *((("next" if not place else ""), _next(step, now_ms)) for place, step in enumerate(state.steps)),
+            *(
+                (("next" if not place else ""), _next(step, now_ms))
+                for place, step in enumerate(state.steps)
+            ),
         ]
     )
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Protocol
 
 import structlog
@@ -151,20 +152,25 @@ class Committer:
         return await waiting.answer
 
     async def _run(self) -> None:
-        group: list[_Waiting] = []
+        free = asyncio.Semaphore(self._database.writers)
+        writing: dict[asyncio.Task[None], list[_Waiting]] = {}
         try:
-            while True:
+            while not (self._closed and not self._waiting):
                 await self._awake.wait()
                 self._awake.clear()
                 while self._waiting:
+                    await free.acquire()
                     group, self._waiting = self._waiting[:_GROUP_MAX], self._waiting[_GROUP_MAX:]
-                    await self._write(group)
-                if self._closed:
-                    return
+                    task = asyncio.create_task(self._write(group), name="committing")
+                    writing[task] = group
+                    task.add_done_callback(partial(_let_go, writing, free))
+            await asyncio.gather(*writing)
         finally:
             # Only an end from outside leaves somebody waiting; nobody shall wait for ever.
             self._closed = True
-            for waiting in (*group, *self._waiting):
+            for task in writing:
+                task.cancel()
+            for waiting in (*(one for group in writing.values() for one in group), *self._waiting):
                 if not waiting.answer.done():
                     waiting.answer.set_exception(RuntimeError("the committer was ended"))
 
@@ -200,6 +206,15 @@ class Committer:
             listener(*news)
         except Exception:  # what is committed is committed, whatever a listener makes of it
             log.exception("committer.listener_failed")
+
+
+def _let_go(
+    writing: dict[asyncio.Task[None], list[_Waiting]],
+    free: asyncio.Semaphore,
+    done: asyncio.Task[None],
+) -> None:
+    del writing[done]
+    free.release()
 
 
 class _Attempt:

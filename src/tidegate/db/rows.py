@@ -14,10 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
-from sqlalchemy import Connection, MetaData, Select, Table, bindparam, insert, select, update
-from sqlalchemy import Insert as SqlInsert
-from sqlalchemy import Update as SqlUpdate
+from sqlalchemy import Connection, MetaData, Select, Table, select
 
+from tidegate.db.bulk import insert_rows, update_rows
 from tidegate.db.committer import Batch, Due, Operation
 from tidegate.db.engine import Database, any_of, any_values
 from tidegate.errors import Stale
@@ -135,18 +134,20 @@ class RowBatch:
 
     def flush(self) -> Sequence[Due]:
         for table, rows in _by_shape(self._inserts):
-            self._connection.execute(_insert_statement(table), rows)
+            insert_rows(self._connection, table, rows)
         # Several changes of one row become one, the later column value winning.
         merged: dict[tuple[str, str], tuple[Table, dict[str, Any]]] = {}
         for table, row_id, values in self._updates:
             merged.setdefault((table.name, row_id), (table, {}))[1].update(values)
-        shaped: dict[tuple[str, tuple[str, ...]], tuple[Table, list[dict[str, Any]]]] = {}
+        shaped: dict[
+            tuple[str, tuple[str, ...]], tuple[Table, list[tuple[str, dict[str, Any]]]]
+        ] = {}
         for (name, row_id), (table, values) in merged.items():
             if values:
                 shape = (name, tuple(sorted(values)))
-                shaped.setdefault(shape, (table, []))[1].append({**values, "_id": row_id})
-        for _, (table, rows) in sorted(shaped.items(), key=lambda item: item[0]):
-            self._connection.execute(_update_statement(table), rows)
+                shaped.setdefault(shape, (table, []))[1].append((row_id, values))
+        for (_, columns), (table, changed) in sorted(shaped.items(), key=lambda item: item[0]):
+            update_rows(self._connection, table, columns, changed)
         return self._due
 
     def _insert(self, operation: Insert) -> None:
@@ -229,23 +230,6 @@ def _lock_statement(dialect: str, table: Table, expected: Iterable[str]) -> Sele
             .with_for_update()
         )
     statement: Select[Any] = _statements[key]
-    return statement
-
-
-def _insert_statement(table: Table) -> SqlInsert:
-    key = ("insert", table)
-    if key not in _statements:
-        _statements[key] = insert(table)
-    statement: SqlInsert = _statements[key]
-    return statement
-
-
-def _update_statement(table: Table) -> SqlUpdate:
-    """What is set are the other keys of the parameters."""
-    key = ("update", table)
-    if key not in _statements:
-        _statements[key] = update(table).where(table.c.id == bindparam("_id"))
-    statement: SqlUpdate = _statements[key]
     return statement
 
 

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Executable, Integer, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Executable, Integer, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from tidegate.db.bulk import insert_rows, update_rows
 from tidegate.db.committer import Batch, Due
 from tidegate.db.engine import Database, any_of, any_values
 from tidegate.errors import AlreadyExists, FloorBroken
@@ -122,8 +123,9 @@ class RecordBatch:
         if not self._entries:
             return ()
         ids = _next_ids(self._dialect, self._connection, len(self._entries))
-        self._connection.execute(
-            _insert_entries,
+        insert_rows(
+            self._connection,
+            entries,
             [
                 {
                     "id": entry_id,
@@ -137,12 +139,14 @@ class RecordBatch:
         )
         for leg in self._legs:
             leg["entry_id"] = ids[leg["entry_id"]]
-        self._connection.execute(_insert_legs, self._legs)
+        insert_rows(self._connection, legs, self._legs)
         touched = {leg["account_id"] for leg in self._legs}
-        self._connection.execute(
-            _update_account,
+        update_rows(
+            self._connection,
+            accounts,
+            ("balance", "legs"),
             [
-                {"_id": account.id, "_balance": account.balance, "_legs": account.legs}
+                (account.id, {"balance": account.balance, "legs": account.legs})
                 for account in self._accounts.values()
                 if account.id in touched
             ],
@@ -186,13 +190,6 @@ def _next_ids(dialect: str, connection: Connection, count: int) -> list[int]:
     return list(range(last + 1, last + 1 + count))
 
 
-_insert_entries = insert(entries)
-_insert_legs = insert(legs)
-_update_account = (
-    update(accounts)
-    .where(accounts.c.id == bindparam("_id"))
-    .values(balance=bindparam("_balance"), legs=bindparam("_legs"))
-)
 _open_accounts: Mapping[str, Executable] = {
     "postgresql": postgresql.insert(accounts).on_conflict_do_nothing(index_elements=["path"]),
     "sqlite": sqlite.insert(accounts).on_conflict_do_nothing(index_elements=["path"]),

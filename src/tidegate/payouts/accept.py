@@ -186,6 +186,9 @@ class Accept:
             return
         if answer is None or answer.said is not Said.GONE:
             # Ours: once more for the details, which only accept gives in the live dialect.
+            if not claimed.covers(_CALL_LIMIT_S):
+                await self._later(claimed, row, said)
+                return
             again = await self._aggregator.accept(
                 row["order_id"], Dialect(row["dialect"]), _CALL_LIMIT_S
             )

@@ -39,7 +39,7 @@ from tidegate.payouts.store import Row, exchange_row
 from tidegate.payouts.tables import attempts, psp_balances
 from tidegate.ports.bank import BalanceReading, Bank, Credit, Unavailable
 
-__all__ = ["Band", "Compared", "Float", "psp_balance_id"]
+__all__ = ["Band", "Compared", "Float", "Unexplained", "psp_balance_id"]
 
 # Clocks of several processes differ a little: attempts final this long before still count.
 _SKEW_MS = 5_000
@@ -93,6 +93,19 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class Unexplained:
+    """Minor units that are at the PSP, or are not, and nobody knows why.
+
+    ``changed`` is to be written with every entry that changes L outside an order's ordinary life.
+    It is refused (``Stale``) when these figures are not the newest any more.
+    """
+
+    surplus: int
+    missing: int
+    changed: Change
+
+
+@dataclass(frozen=True, slots=True)
 class _Noted:
     band: Band
     parts: Mapping[str, int]
@@ -111,18 +124,14 @@ class Float:
         self._clock = clock
         self._randomness = randomness
 
-    def changed(self, psp: str, currency: str) -> Change:
-        """To be written with every entry that changes L outside an order's ordinary life."""
-        return Change(
-            psp_balances,
-            psp_balance_id(psp, currency),
-            values={"version": lambda row: row["version"] + 1},
-        )
-
-    async def unexplained(self, psp: str, currency: str) -> int:
-        """Money at the PSP that nobody has explained, minor units."""
+    async def unexplained(self, psp: str, currency: str) -> Unexplained:
+        """What nobody has explained so far, for an entry that explains some of it."""
         noted = await self._note(psp, currency, self._clock.now_ms())
-        return max(0, noted.parts["surplus"])
+        return Unexplained(
+            surplus=max(0, noted.parts["surplus"]),
+            missing=max(0, noted.parts["missing"]),
+            changed=_version_moves(psp, currency, noted.version),
+        )
 
     async def compare(self, bank: Bank, currency: str) -> Compared | None:
         """Take a reading and act on it; ``None`` when there was none, or it was overtaken."""
@@ -232,7 +241,15 @@ class Float:
         for _ in range(5):
             noted = await self._note(psp, currency, self._clock.now_ms())
             if noted.first:
-                return False  # it will be part of the opening balance
+                # It will be part of the opening balance; a first reading that is under way may
+                # have been taken before it, so that one is thrown away.
+                try:
+                    await self._committer.commit(
+                        Unit([_version_moves(psp, currency, noted.version)])
+                    )
+                except Stale:
+                    continue
+                return False
             explained = min(max(0, noted.parts["surplus"]), credit.amount.minor)
             entry = funded(
                 FloatAccounts(psp, currency),
@@ -243,12 +260,7 @@ class Float:
             )
             unit = Unit(
                 [
-                    Change(
-                        psp_balances,
-                        psp_balance_id(psp, currency),
-                        values={"version": noted.version + 1},
-                        expect={"version": noted.version},
-                    ),
+                    _version_moves(psp, currency, noted.version),
                     Record(entry),
                     exchange_row(psp_balance_id(psp, currency), credit.exchange, self._randomness),
                 ]
@@ -264,6 +276,15 @@ class Float:
 
     async def _note(self, psp: str, currency: str, began_ms: int) -> _Noted:
         return await self._database.fetch(lambda c: _note(c, psp, currency, began_ms))
+
+
+def _version_moves(psp: str, currency: str, version: int) -> Change:
+    return Change(
+        psp_balances,
+        psp_balance_id(psp, currency),
+        values={"version": version + 1},
+        expect={"version": version},
+    )
 
 
 def _note(connection: Connection, psp: str, currency: str, began_ms: int) -> _Noted:

@@ -42,6 +42,20 @@ def go_on(
     """
     payout = journal.payout
     attempts = list(rounds_attempts)
+    if payout["paid_ever"]:
+        # An earlier round was paid late while this one was under way: the order is paid, and
+        # nothing else may be said of it.
+        for entry in rehold(payout, None, 0):
+            journal.add(Record(entry))
+        journal.move(
+            Event.PAID,
+            lease=lease,
+            next=Next("report"),
+            detail={"code": code},
+            held=0,
+            holds=payout["holds"] + 1,
+        )
+        return
     if fault is not Fault.RECIPIENT:
         plan = choose(
             currency=payout["currency"],

@@ -46,6 +46,9 @@ _DAY_MS = 24 * _HOUR_MS
 _LATER_LOOKS_MS = (_HOUR_MS, _DAY_MS)
 _COOLING_STEP_MS = 60_000
 _COOLING_LOOKS_MAX = 60
+_WAS_PAID = frozenset({AttemptState.PAID, AttemptState.REVERSED})
+# What is over stays over; a look-up that says otherwise is for a person.
+_OVER = CLOSED_ATTEMPT | _WAS_PAID
 
 
 def event_of(outcome: Outcome, attempt: Row) -> tuple[AttemptEvent, str | None]:
@@ -65,6 +68,9 @@ def event_of(outcome: Outcome, attempt: Row) -> tuple[AttemptEvent, str | None]:
         case OutcomeKind.PENDING:
             return AttemptEvent.TAKEN, None
         case OutcomeKind.FAILED | OutcomeKind.REJECTED:
+            if AttemptState(attempt["state"]) in _WAS_PAID:
+                # Whatever the reason: what was paid and failed since came back (psp.md 3.7).
+                return AttemptEvent.REVERSED, None
             if outcome.fault in {None, Fault.UNKNOWN} and not outcome.ambiguous:
                 return (
                     AttemptEvent.HELD,
@@ -168,6 +174,9 @@ class Confirm:
             self._not_found(journal, attempt, claimed, looked)
             return
         if isinstance(answer, Unavailable):
+            if answer.misconfigured:
+                sentence = "The PSP refuses our questions; no payout's end can be known meanwhile."
+                journal.add(_our_fault(attempt, sentence, {}))
             self._unclear(journal, attempt, claimed, looked)
             return
         journal.observe(attempt, "lookup", answer.kind, evidence(answer))
@@ -190,8 +199,12 @@ class Confirm:
             case AttemptState.HELD if before is not AttemptState.HELD:
                 self._held(journal, attempt, event, claimed, looked, why or "It needs a person.")
             case AttemptState.FAILED | AttemptState.REJECTED if event is AttemptEvent.PAID:
-                self._paid_late(journal, attempt, rows, answer, claimed, looked)
+                await self._paid_late(journal, attempt, rows, answer, claimed, looked)
             case _:
+                if before in _OVER and after is before and event is AttemptEvent.HELD:
+                    self._contradicted(journal, attempt, why or "It says something else now.")
+                elif before is AttemptState.REVERSED and event is AttemptEvent.PAID:
+                    self._contradicted(journal, attempt, "It says paid again.")
                 self._waits(journal, attempt, event, after, claimed, looked)
 
     def _next_look(self, attempt: Row, after: AttemptState) -> Next | Done:
@@ -206,7 +219,7 @@ class Confirm:
         if after is AttemptState.COOLING:
             since = attempt["cooling_since"] or self._clock.now_ms()
             until = since + self._rules.cool_off_ms - self._clock.now_ms()
-            return Next(kind, max(until, _COOLING_STEP_MS))
+            return Next(kind, max(until, min(_COOLING_STEP_MS, self._rules.cool_off_ms)))
         wait = scheduled_ms(
             attempt["lookups"] + 1, age_ms, self._rules.lookup_schedule_s, self._randomness
         )
@@ -293,6 +306,21 @@ class Confirm:
             ):
                 journal.due(Next("report"))
 
+    def _contradicted(self, journal: Journal, attempt: Row, why: str) -> None:
+        journal.add(
+            OpenCase(
+                "attempt_contradicted",
+                attempt["id"],
+                f"The PSP contradicts what it said of this transfer before. {why}",
+                "high",
+                {
+                    "reference": attempt["reference"],
+                    "psp": attempt["psp"],
+                    "state": attempt["state"],
+                },
+            )
+        )
+
     def _paid(
         self,
         journal: Journal,
@@ -343,7 +371,7 @@ class Confirm:
             paid_at=now_ms,
         )
 
-    def _paid_late(
+    async def _paid_late(
         self,
         journal: Journal,
         attempt: Row,
@@ -359,6 +387,7 @@ class Confirm:
         if known:
             return  # recorded before; the observation is the news
         fee = outcome.fee.minor if outcome.fee else 0
+        unexplained = await self._float.unexplained(attempt["psp"], attempt["currency"])
         journal.add(
             Change(attempts, attempt["id"], values={"fee": fee}),
             Record(
@@ -368,9 +397,10 @@ class Confirm:
                     attempt["id"],
                     amount=attempt["amount"],
                     fee=fee,
+                    missed=min(unexplained.missing, attempt["amount"] + fee),
                 )
             ),
-            self._float.changed(attempt["psp"], attempt["currency"]),
+            unexplained.changed,
             OpenCase(
                 "paid_after_failure",
                 payout["id"],
@@ -395,6 +425,8 @@ class Confirm:
             detail={"reference": attempt["reference"]},
             paid_ever=True,
             psp_id=outcome.psp_id or attempt["psp_id"],
+            # A fresh offer has to be accepted first: only the owner's success is taken.
+            accept_first=bool(payout["accept_first"]) or state is State.PENDING,
         )
 
     async def _reversed(
@@ -408,7 +440,7 @@ class Confirm:
         """The money came back after it was paid: a debt to the recipient, not a failed order."""
         payout = journal.payout
         journal.attempt(attempt, event, lease=claimed.held, next=DONE, **looked)
-        explained = await self._float.unexplained(attempt["psp"], attempt["currency"])
+        unexplained = await self._float.unexplained(attempt["psp"], attempt["currency"])
         journal.add(
             Record(
                 returned(
@@ -416,10 +448,10 @@ class Confirm:
                     payout["id"],
                     attempt["id"],
                     amount=attempt["amount"],
-                    explained=min(explained, attempt["amount"]),
+                    explained=min(unexplained.surplus, attempt["amount"]),
                 )
             ),
-            self._float.changed(attempt["psp"], attempt["currency"]),
+            unexplained.changed,
             OpenCase(
                 "payout_reversed",
                 payout["id"],
@@ -448,6 +480,10 @@ class Confirm:
             next=DONE,
             **{**looked, "final_at": self._clock.now_ms()},
         )
+        if outcome.fault is Fault.OURS:
+            self._circuits.rest(self._bank.name)
+            said = {"code": outcome.reason_code, "text": outcome.reason_text}
+            journal.add(_our_fault(attempt, "The PSP failed a transfer for our reason.", said))
         others = states_of(attempt["round"], [row for row in rows if row["id"] != attempt["id"]])
         go_on(
             journal,
@@ -495,6 +531,16 @@ class Confirm:
                 {"reference": attempt["reference"], "psp": attempt["psp"]},
             )
         )
+
+
+def _our_fault(attempt: Row, why: str, data: dict[str, Any]) -> OpenCase:
+    return OpenCase(
+        "psp_refuses_us",
+        f"{attempt['psp']}:{attempt['currency']}",
+        f"{why} Check float, limits and credentials.",
+        "high",
+        data,
+    )
 
 
 def _read(connection: Any, payout_id: str) -> tuple[Row, list[Row]]:

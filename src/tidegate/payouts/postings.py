@@ -128,14 +128,23 @@ def paid(
     )
 
 
-def paid_late(at: FloatAccounts, payout_id: str, attempt: str, *, amount: int, fee: int) -> Entry:
-    """Money left after its reservation was given back: outflow to be explained by a person."""
+def paid_late(
+    at: FloatAccounts, payout_id: str, attempt: str, *, amount: int, fee: int, missed: int
+) -> Entry:
+    """Money left after its reservation was given back: outflow to be explained by a person.
+
+    ``missed`` of it, fee included, was already seen as missing at the PSP.
+    """
+    missed_amount = min(missed, amount)
+    missed_fee = min(missed - missed_amount, fee)
     return transfer(
         f"{attempt}:paid-late",
         "payout.paid_late",
         payout_id,
-        (at.outflow, at.suspense, amount),
-        (at.fees, at.suspense, fee),
+        (at.outflow, at.missing, missed_amount),
+        (at.outflow, at.suspense, amount - missed_amount),
+        (at.fees, at.missing, missed_fee),
+        (at.fees, at.suspense, fee - missed_fee),
     )
 
 

@@ -155,7 +155,9 @@ class Report:
                 row["order_id"], Dialect(row["dialect"]), _ACCEPT_LIMIT_S
             )
             said = accepted.exchanges
-        if claimed.tries > 1:
+        # Something else was told before this success, or an answer was lost: it may have been
+        # given to another meanwhile, whom a stray fulfil would block (aggregator.md 4.3).
+        if claimed.tries > 1 or row["accept_first"] or row["told_at"] is not None:
             ours, status, asked = await self._whose(claimed)
             said = (*said, *asked)
             if ours is None and not self._blind(claimed):

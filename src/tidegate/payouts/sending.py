@@ -11,7 +11,7 @@ from typing import Any
 
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
-from tidegate.db.committer import Committer
+from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Change, Held, Next
 from tidegate.errors import Stale
@@ -99,18 +99,19 @@ class Sender:
             outcome = await self._bank.submit(attempt["reference"], bytes(attempt["body"]))
             self._judge(outcome)
         # Otherwise it is too late under this lease: provably not sent.
-        for _ in range(_RACES):
+        for left in reversed(range(_RACES)):
             journal = self._outcome(turn, outcome, await self._facts.now())
             try:
                 await self._committer.commit(journal.unit)
                 return
             except Stale:
                 turn = await self._again(turn)
-                if AttemptState(turn.attempt["state"]) is not AttemptState.SENDING:
-                    # A look-up was quicker. The evidence is kept; the table has said the rest.
+                sending = AttemptState(turn.attempt["state"]) is AttemptState.SENDING
+                if not sending or not left:
+                    # A look-up was quicker, or the lease is somebody else's by now. The evidence
+                    # is kept; the table has said the rest, or the next look-up does.
                     await self._keep_as_evidence(turn, outcome)
                     return
-        raise Stale("The payout changes faster than its transfer can be recorded.")
 
     async def _again(self, turn: Turn) -> Turn:
         payout_id = turn.payout["id"]
@@ -125,9 +126,10 @@ class Sender:
         if outcome is not None:
             journal.exchanged([outcome.exchange])
             journal.observe(turn.attempt, "submit", outcome.kind, evidence(outcome))
-        # The lease ends; when the row is due stands as the quicker one left it.
-        journal.add(Change(turn.claimed.table, turn.claimed.id, held=turn.claimed.held))
         await self._committer.commit(journal.unit)
+        # The lease ends, if it is still ours; when the row is due stands as the other left it.
+        ends = Change(turn.claimed.table, turn.claimed.id, held=turn.claimed.held)
+        await self._committer.commit(Unit([ends]))
 
     def _judge(self, outcome: Outcome) -> None:
         """What the outcome says of the PSP."""

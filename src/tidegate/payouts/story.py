@@ -232,7 +232,7 @@ def _exchanges(connection: Connection, payout: Row) -> Iterator[Line]:
 def _entries(connection: Connection, payout: Row) -> Iterator[Line]:
     by_entry: dict[int, list[Row]] = {}
     for row in connection.execute(_legs_of, {"subject": payout["id"]}).mappings():
-        by_entry.setdefault(row["id"], []).append(row)
+        by_entry.setdefault(row["id"], []).append(dict(row))
     for its_legs in by_entry.values():
         entry = its_legs[0]
         moved = ", ".join(

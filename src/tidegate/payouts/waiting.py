@@ -162,11 +162,11 @@ def _attempt(attempt: Row, rules: Rules, now_ms: int) -> tuple[str, str]:
             )
         case AttemptState.COOLING:
             since = attempt["cooling_since"] or now_ms
-            left = since + rules.cool_off_ms - now_ms
-            return (_TIME if left > 0 else psp), (
+            cools_ms = int(since) + rules.cool_off_ms - now_ms
+            return (_TIME if cools_ms > 0 else psp), (
                 f"{psp} says failed for a reason that may still turn into paid ({said}). It is "
                 "believed after the cool-off"
-                + (f" ({_minutes(left)} left)" if left > 0 else "")
+                + (f" ({_minutes(cools_ms)} left)" if cools_ms > 0 else "")
                 + ", once the debit is back."
             )
         case AttemptState.HELD:

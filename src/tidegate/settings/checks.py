@@ -261,12 +261,6 @@ def _times(settings: Settings) -> Iterator[Fault]:
             "ACCEPT_MARGIN",
             f"leaves no time to accept: write less than OFFER_TTL ({payouts.offer_ttl:g}).",
         )
-    if payouts.lookup_steady < payouts.lookup_schedule[-1]:
-        yield Fault(
-            "LOOKUP_STEADY",
-            f"is below the last step of LOOKUP_SCHEDULE: write {payouts.lookup_schedule[-1]} or "
-            "more.",
-        )
 
 
 def _metrics(settings: Settings) -> Iterator[Fault]:

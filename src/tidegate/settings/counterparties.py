@@ -17,7 +17,6 @@ from tidegate.settings.values import (
     OptionalSecret,
     Per,
     Says,
-    Seconds,
     Secret,
 )
 
@@ -69,11 +68,6 @@ class AggregatorGroup(Group):
     spec_require_timestamp: Flag = env(
         "SPEC_REQUIRE_TIMESTAMP", False, "Refuse offers to `POST /orders` without a timestamp."
     )
-    connect_timeout: Seconds = env("AGGREGATOR_CONNECT_TIMEOUT", 5.0, "To open a connection to it.")
-    timeout: Seconds = env("AGGREGATOR_TIMEOUT", 30.0, "For one call to it.")
-    fulfil_timeout: Seconds = env(
-        "AGGREGATOR_FULFIL_TIMEOUT", 60.0, "For a fulfil, during which it calls the sender."
-    )
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -115,14 +109,6 @@ class LencoGroup(Group):
         Per(None, (("NGN", Decimal("100.00")),)),
         "The highest fee to expect for one payout; reserved together with the amount.",
     )
-    webhook_key: OptionalSecret = env(
-        "LENCO_WEBHOOK_KEY",
-        None,
-        "The webhook key, if Lenco gave one. When unset it is derived from the token, as Lenco "
-        "documents.",
-    )
-    connect_timeout: Seconds = env("LENCO_CONNECT_TIMEOUT", 5.0, "To open a connection to it.")
-    timeout: Seconds = env("LENCO_TIMEOUT", 30.0, "For one call to it.")
 
     @property
     def api_keys(self) -> tuple[str, ...]:

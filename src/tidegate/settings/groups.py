@@ -158,14 +158,10 @@ class PayoutsGroup(Group):
     )
     lookup_schedule: Schedule = env(
         "LOOKUP_SCHEDULE",
-        (5, 15, 30, 60, 120, 300, 600),
-        "The first waits between questions about a payout whose outcome is open.",
+        (5, 15, 30, 60, 120, 300, 600, 900),
+        "The waits between questions about a payout whose outcome is open; the last one holds for "
+        "a day, then it is an hour.",
     )
-    lookup_steady: Seconds = env("LOOKUP_STEADY", 900.0, "The wait after these.")
-    lookup_steady_until: Seconds = env(
-        "LOOKUP_STEADY_UNTIL", 86400.0, "The age at which `LOOKUP_LATE` takes over, with a case."
-    )
-    lookup_late: Seconds = env("LOOKUP_LATE", 3600.0, "The wait from then on.")
     not_found_count: Count = env(
         "NOT_FOUND_COUNT", 3, "How often a PSP must not know a payout before that means anything."
     )
@@ -189,10 +185,14 @@ class IntervalsGroup(Group):
     """Intervals"""
 
     order_poll: Seconds = env(
-        "ORDER_POLL_INTERVAL", 30.0, "Between sweeps for orders that stopped moving."
+        "ORDER_POLL_INTERVAL",
+        30.0,
+        "Between comparisons of the aggregator's list of our orders with our rows.",
     )
     psp_status_check: Seconds = env(
-        "PSP_STATUS_CHECK_INTERVAL", 10.0, "Between sweeps for payouts whose look-up is due."
+        "PSP_STATUS_CHECK_INTERVAL",
+        10.0,
+        "Between sweeps for transfers that nobody would look after.",
     )
     balance_sync: Seconds = env(
         "BALANCE_SYNC_INTERVAL", 300.0, "Between readings of PSP balances, each then reported."
@@ -201,7 +201,7 @@ class IntervalsGroup(Group):
         "BALANCE_PUSH_GAP", 1.0, "The least time between two balance reports of one currency."
     )
     expiry_check: Seconds = env(
-        "EXPIRY_CHECK_INTERVAL", 5.0, "Between sweeps for offers whose time is over."
+        "EXPIRY_CHECK_INTERVAL", 5.0, "Between sweeps for orders that nobody would go on with."
     )
     work_poll: Seconds = env(
         "WORK_POLL_INTERVAL", 1.0, "Between looks for due rows when nobody called."

@@ -54,13 +54,14 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
         confirm = Confirm(*two, app.rules, app.facts, app.circuits, app.float_, pace, bank)
         read = ReadWebhook(*two, app.float_, bank)
         in_flight = work.psp_concurrency
+        disbursing = min(in_flight, work.disburse_concurrency)
         kinds += [
             # The name enquiry comes before the transfer in the same turn.
             Kind(
                 payouts,
                 f"disburse:{name}",
                 disburse,
-                in_flight,
+                disbursing,
                 able.submit_timeout_s + able.lookup_timeout_s,
             ),
             Kind(attempts, f"send:{name}", send, in_flight, able.submit_timeout_s),

@@ -22,6 +22,7 @@ from tidegate.ledger.seal import Seal
 from tidegate.payouts.answer import CheckOrders
 from tidegate.payouts.institutions import RefreshBanks
 from tidegate.payouts.push import push_id
+from tidegate.payouts.sweep import SweepAttempts, SweepPayouts
 from tidegate.work.claim import Claimed
 from tidegate.work.tables import periodic
 
@@ -68,6 +69,8 @@ class Periodic:
         self.table: tuple[Chore, ...] = (
             Chore("balances", every.balance_sync, self._balances),
             Chore("orders", every.order_poll, self._orders),
+            Chore("attempts", every.psp_status_check, self._sweep_attempts),
+            Chore("payouts", every.expiry_check, self._sweep_payouts),
             Chore("banks", every.institution_sync, self._banks),
             Chore("heartbeat", _HEARTBEAT_S, self._heartbeat),
             Chore("seal", every.seal, self._seal),
@@ -151,6 +154,12 @@ class Periodic:
             currency: await self._check_orders(currency)
             for currency in sorted(self._app.rules.currencies)
         }
+
+    async def _sweep_attempts(self) -> dict[str, Any]:
+        return {"woken": await SweepAttempts(self._app.database, self._app.committer)()}
+
+    async def _sweep_payouts(self) -> dict[str, Any]:
+        return {"woken": await SweepPayouts(self._app.database, self._app.committer)()}
 
     async def _banks(self) -> dict[str, Any]:
         """Verify each PSP's bank list (A12)."""

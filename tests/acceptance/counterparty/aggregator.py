@@ -240,7 +240,9 @@ class Aggregator(Double):
             if order.ours:
                 self.fault("declined an accepted order (4.2)")
         if verb == "cancel":
-            if any(n == "cancel" and status is not None and status < 400 for _, n, _, status in now):
+            if any(
+                n == "cancel" and status is not None and status < 400 for _, n, _, status in now
+            ):
                 self.fault("cancelled twice in a round (7.8)")
             if order.dialect == "live" and "fulfill" in before:
                 self.fault("cancelled what it had reported on (DESIGN 5.5)")

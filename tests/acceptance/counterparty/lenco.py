@@ -205,6 +205,8 @@ class Lenco(Double):
         code = query.get("bankCode", "")
         bank = {"code": code, "name": BANKS.get(code, "")}
         number = query.get("accountNumber", "")
+        if code not in BANKS or not re.fullmatch(r"\d{10}", number):
+            return _no(400, "Account details was not found")
         return _yes({"accountName": "ADA OBI", "accountNumber": number, "bank": bank})
 
     def _transfer(self, call: Call) -> Reply | None:
@@ -313,7 +315,9 @@ def _named(banks: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _yes(data: Any, meta: dict[str, int] | None = None) -> Reply:
-    return Reply(200, {"status": True, "message": "", "data": data} | ({"meta": meta} if meta else {}))
+    return Reply(
+        200, {"status": True, "message": "", "data": data} | ({"meta": meta} if meta else {})
+    )
 
 
 def _no(status: int, message: str, **more: Any) -> Reply:

@@ -77,9 +77,7 @@ class Order:
     def bodies(self, verb: str, round_: int | None = None) -> list[Any]:
         """The bodies of one verb, of one round if given."""
         return [
-            body
-            for number, name, body, _ in self.told
-            if name == verb and round_ in (None, number)
+            body for number, name, body, _ in self.told if name == verb and round_ in (None, number)
         ]
 
     def reports(self) -> list[str]:

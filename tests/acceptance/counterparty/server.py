@@ -101,7 +101,7 @@ class _Handler(BaseHTTPRequestHandler):
             # The node was killed or gave up waiting; both are scenarios.
             self.close_connection = True
 
-    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle  # noqa: N815 -- the library's names
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _handle
 
     def handle(self) -> None:
         try:

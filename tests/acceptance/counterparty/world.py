@@ -14,7 +14,7 @@ from typing import Any
 import asyncpg
 
 from tests.acceptance.counterparty.aggregator import Aggregator
-from tests.acceptance.counterparty.lenco import FEE, OPENING, Lenco
+from tests.acceptance.counterparty.lenco import FEE, OPENING, Lenco, Transfer
 from tests.acceptance.counterparty.node import Node
 from tests.acceptance.counterparty.orders import Order
 from tests.acceptance.counterparty.server import Answer
@@ -39,7 +39,7 @@ def until(
 
 
 class World:
-    """All three, started by :meth:`open` and ended by :meth:`close`."""
+    """All three, on a migrated database; started by :meth:`start`, ended by :meth:`close`."""
 
     def __init__(
         self,
@@ -63,10 +63,6 @@ class World:
         self.aggregator.node_url = self.bank.node_url = self.node.url
         self.aggregator.truth = self._truth
         self._earlier: dict[str, set[str]] = {}
-
-    def open(self) -> None:
-        self.node.migrate()
-        self.start()
 
     def start(self) -> None:
         """Start the node and wait until it knows its float and whom the bank reaches."""
@@ -136,6 +132,21 @@ class World:
             f"payout {' or '.join(states)}",
             explain=lambda: self.story(order),
         )
+
+    def at_rest(self, order: Order) -> None:
+        """Wait until no work is due or under way for the order."""
+        query = "SELECT due_at, leased_until FROM payouts WHERE order_id = ?"
+        until(
+            lambda: self.rows(query, order.id) == [(None, None)],
+            "rest",
+            explain=lambda: self.story(order),
+        )
+
+    def pay(self, order: Order) -> Transfer:
+        """Let the bank pay the recipient now, and say so by webhook."""
+        transfer = self.bank.settle(order.account, "successful")
+        assert self.bank.tell(self.bank.event(transfer)).status == 200
+        return transfer
 
     def settled(self, order: Order) -> None:
         """Wait until nothing is left to do: fulfilled here and there."""

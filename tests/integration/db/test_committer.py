@@ -150,6 +150,7 @@ class _StuckDatabase:
     """Never comes back from a write."""
 
     dialect = "sqlite"
+    writers = 1
 
     async def write(self, work: Any) -> Any:
         await asyncio.Event().wait()

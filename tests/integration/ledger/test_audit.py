@@ -174,6 +174,15 @@ async def test_entries_are_sealed_in_time(book: Store) -> None:
             ["INSERT INTO entries VALUES (9223372036854775800, 'far', 'k', 's', 0)"],
             {"entry.legs"},
         ),
+        # Two entries changed places: every sum is right, the order is not.
+        (
+            [
+                "UPDATE legs SET entry_id = 100 WHERE entry_id = 5",
+                "UPDATE legs SET entry_id = 5 WHERE entry_id = 6",
+                "UPDATE legs SET entry_id = 6 WHERE entry_id = 100",
+            ],
+            {"leg.balance_after", "block.hash"},
+        ),
         # A floor that was broken in the past, and mended since.
         (
             [

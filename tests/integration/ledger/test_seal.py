@@ -26,8 +26,9 @@ async def _members(store: Store) -> list[tuple[int, int]]:
 
 
 async def test_an_empty_book_has_nothing_to_seal(store: Store) -> None:
-    """No block without entries, and none twice."""
-    assert await seal(store) is None
+    """No block without entries, and none twice; what comes first later is not taken for old."""
+    for _ in range(3):
+        assert await seal(store) is None
     await record(store, opened("a", 1))
     assert await seal(store) is not None
     assert await seal(store) is None

@@ -6,11 +6,14 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection, text
 
 from tests.support.store import Store, jobs, kept_jobs
 from tidegate.clock import SystemClock
 from tidegate.db.committer import Unit
+from tidegate.db.engine import open_database
 from tidegate.db.rows import DONE, Change, Insert, Next
+from tidegate.db.url import parse
 from tidegate.errors import Stale
 from tidegate.work.claim import Claim, Claimed
 
@@ -83,6 +86,28 @@ async def test_claims_of_two_processes_never_overlap(store: Store) -> None:
 
     await asyncio.wait_for(asyncio.gather(*(process(number) for number in range(3))), 20)
     assert sorted(claimed) == [f"j{n:03}" for n in range(200)]
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+async def test_a_claim_waits_for_nobody(store: Store) -> None:
+    """A row that another transaction is writing to is left out, and found by the next look."""
+    await store.commit(*(Insert(jobs, {"id": each}, Next("look")) for each in "ab"))
+    other = open_database(parse(store.url), _CLOCK, pool_size=1)
+    loop, locked, go = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+
+    def write(connection: Connection) -> None:
+        connection.execute(text("UPDATE jobs SET note = 'x' WHERE id = 'a'"))
+        loop.call_soon(locked.set)
+        while not go.is_set():
+            connection.execute(text("SELECT pg_sleep(0.01)"))
+
+    writing = asyncio.create_task(other.write(write))
+    await locked.wait()
+    assert [each.id for each in await asyncio.wait_for(_claim(store), 2)] == ["b"]
+    go.set()
+    await writing
+    assert [each.id for each in await _claim(store)] == ["a"]
+    await other.close()
 
 
 async def test_a_lease_that_ran_out_is_lost(store: Store) -> None:

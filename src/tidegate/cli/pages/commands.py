@@ -79,7 +79,7 @@ def _default(parameter: Any) -> str:
     value = parameter.default
     if parameter.required:
         return "**needed**"
-    if value is None or value == "" or isinstance(value, bool) or callable(value):
+    if value in (None, "", [], ()) or isinstance(value, bool) or callable(value):
         return ""
     return _cell(f"`{value:g}`" if isinstance(value, float) else f"`{value}`")
 

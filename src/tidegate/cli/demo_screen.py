@@ -1,0 +1,219 @@
+"""What the demonstration shows: a live table on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from rich import box
+from rich.console import Console, Group
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from tidegate.cli.demo_orders import Standing
+from tidegate.cli.demo_proof import Check
+from tidegate.cli.output import console
+from tidegate.payouts.states import State
+from tidegate.sandbox.scenario import End
+
+__all__ = ["Balances", "Screen", "make_screen", "show_orders", "show_proof"]
+
+_CHROME_LINES = 14
+_REFRESH_HZ = 4
+_END_STYLES = {
+    End.PAID: "green",
+    End.UNPAID: "yellow",
+    End.PERSON: "bold red",
+    End.INCIDENT: "magenta",
+}
+_STATE_STYLES = {
+    State.FULFILLED: "green",
+    State.PAID: "green",
+    State.HELD: "bold red",
+    State.FAILED: "yellow",
+    State.CANCELLED: "yellow",
+    State.DECLINED: "yellow",
+    State.EXPIRED: "yellow",
+}
+
+Balances = Sequence[tuple[str, str]]
+
+
+class Screen(Protocol):
+    """Shows the orders as they move; a context manager."""
+
+    def show(self, elapsed_s: float, standings: Sequence[Standing], balances: Balances) -> None:
+        """Show this moment."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def make_screen() -> Screen:
+    """The live table if standard output is a terminal, else lines."""
+    out = console()
+    return _LiveScreen(out) if out.is_terminal else _PlainScreen(out)
+
+
+class _LiveScreen:
+    def __init__(self, out: Console) -> None:
+        self._console = out
+        self._live = Live(console=out, refresh_per_second=_REFRESH_HZ, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._live.stop()
+
+    def show(self, elapsed_s: float, standings: Sequence[Standing], balances: Balances) -> None:
+        room = max(5, self._console.size.height - _CHROME_LINES)
+        begun = [one for one in standings if one.order is not None]
+        moving = [one for one in begun if one.end is None]
+        ended = [one for one in begun if one.end is not None]
+        # What still moves is what people look at; of what has ended the latest.
+        ended.sort(key=lambda one: one.order.updated if one.order is not None else 0.0)
+        left = room - len(moving[:room])
+        shown = [*moving[:room], *reversed(ended[-left:] if left else [])]
+        self._live.update(
+            Group(_panel(elapsed_s, standings, balances), _table(shown, width=self._console.width))
+        )
+
+
+class _PlainScreen:
+    """A line for each order that reached its end, and one for the balances now and then."""
+
+    _EVERY_S = 5.0
+
+    def __init__(self, out: Console) -> None:
+        self._console = out
+        self._told: set[str] = set()
+        self._next_s = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def show(self, elapsed_s: float, standings: Sequence[Standing], balances: Balances) -> None:
+        for one in standings:
+            if one.end is not None and one.planned.order_id not in self._told:
+                self._told.add(one.planned.order_id)
+                self._console.print(f"{elapsed_s:6.1f} s  {_line(one)}")
+        if elapsed_s >= self._next_s:
+            self._next_s = elapsed_s + self._EVERY_S
+            figures = ", ".join(f"{name} {value}" for name, value in balances)
+            self._console.print(f"{elapsed_s:6.1f} s  {_counts(standings)}; {figures}")
+
+
+def _line(one: Standing) -> str:
+    troubles = ", ".join(one.planned.trouble.faults) or "no fault"
+    status = one.order.status if one.order is not None else "-"
+    return (
+        f"{one.planned.order_id[:8]} {one.planned.dialect:4} {one.planned.amount:>12,.2f} "
+        f"{one.planned.institution}  {one.state or 'not taken'} / {status} / paid {one.times_paid}x"
+        f"  [{troubles}]{f'  {one.reason}' if one.reason else ''}"
+    )
+
+
+def _counts(standings: Sequence[Standing]) -> str:
+    offered = sum(one.order is not None for one in standings)
+    ends = Counter(one.end for one in standings if one.end is not None)
+    told = ", ".join(f"{ends[end]} {end}" for end in End if ends[end])
+    return f"{offered} of {len(standings)} offered, {sum(ends.values())} ended" + (
+        f" ({told})" if told else ""
+    )
+
+
+def _panel(elapsed_s: float, standings: Sequence[Standing], balances: Balances) -> Panel:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column()
+    grid.add_column(justify="right")
+    for name, value in balances:
+        grid.add_row(name, value)
+    states = Counter(str(one.state) for one in standings if one.state is not None)
+    told = "   ".join(f"{count} {state}" for state, count in sorted(states.items()))
+    return Panel(
+        Group(Text(_counts(standings)), Text(told, style="dim"), grid),
+        title=f"Tidegate, {elapsed_s:.0f} s",
+        box=box.ROUNDED,
+    )
+
+
+def _table(standings: Sequence[Standing], *, width: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    table.add_column("order", no_wrap=True)
+    table.add_column("form", no_wrap=True)
+    table.add_column("naira", justify="right", no_wrap=True)
+    table.add_column("to", no_wrap=True)
+    table.add_column("here", no_wrap=True)
+    table.add_column("aggregator", no_wrap=True)
+    table.add_column("bank", no_wrap=True)
+    wide = width >= 110
+    table.add_column("trouble", overflow="fold" if wide else "ellipsis", no_wrap=not wide, ratio=3)
+    if wide:
+        table.add_column("why", overflow="ellipsis", no_wrap=True, ratio=2)
+    for one in standings:
+        style = _STATE_STYLES.get(one.state) if one.state is not None else None
+        cells = [
+            Text(one.planned.order_id[:8]),
+            Text(one.planned.dialect),
+            Text(f"{one.planned.amount:,.2f}"),
+            Text(one.planned.institution),
+            Text(str(one.state or "-"), style=style or ""),
+            Text(str(one.order.status) if one.order is not None else "-"),
+            Text(_at_the_bank(one)),
+            Text(", ".join(one.planned.trouble.faults), style="dim"),
+        ]
+        if wide:
+            cells.append(Text(one.reason, style=_END_STYLES.get(one.end, "") if one.end else ""))
+        table.add_row(*cells)
+    return table
+
+
+def _at_the_bank(one: Standing) -> str:
+    if not one.transfers:
+        return "-"
+    last = one.transfers[-1]
+    word = "queued" if last.queued else str(last.status)
+    return "reversed" if one.reversed_ else word
+
+
+def show_orders(standings: Sequence[Standing]) -> None:
+    """All orders, once."""
+    out = console()
+    out.print(_table(standings, width=out.width))
+
+
+def show_proof(checks: Sequence[Check]) -> None:
+    """The checks with their figures; lines below a check explain it or speak against it."""
+    out = console()
+    for number, check in enumerate(checks, start=1):
+        word = Text("holds ", style="green") if check.ok else Text("BROKEN", style="bold red")
+        out.print(Text.assemble(f"{number}. ", word, f"  {check.name}"))
+        out.print(Text(f"           {check.figures}", style="dim"))
+        for line in check.lines:
+            out.print(Text(f"             {line}", style="" if check.ok else "red"))

@@ -1,0 +1,270 @@
+"""The demonstration's world: the bank, the aggregator, the real node, and a look at all three.
+
+The companies live in this process; the node is a ``tidegate serve`` of its own, with windows so
+short that what takes a quarter of an hour in production takes seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from tidegate.cases.readings import list_cases
+from tidegate.cli.processes import Node
+from tidegate.clock import Clock, Randomness
+from tidegate.db.engine import Database, open_database
+from tidegate.db.url import parse
+from tidegate.errors import ConfigurationError
+from tidegate.ledger.audit import AuditReport, audit
+from tidegate.ledger.statements import TrialBalance, trial_balance
+from tidegate.payouts.tables import attempts, payouts
+from tidegate.sandbox.aggregator import Order, SandboxAggregator, Terms
+from tidegate.sandbox.bank import SandboxBank
+from tidegate.sandbox.faults import AggregatorFault, BankFault, BankFaults, FaultPlan
+from tidegate.sandbox.scenario import Planned, Scenario
+
+__all__ = ["FUNDING", "Books", "Look", "World"]
+
+Row = Mapping[str, Any]
+
+FUNDING = Decimal(250_000)
+"""Naira that come in while the orders run."""
+
+_OPENING_LEAST = Decimal(5_000_000)
+_CASES_MOST = 10_000
+_ROUTES_S = 20.0
+_DECISION_S = (0.05, 0.6)
+
+# Windows of the contract, shortened in step: what matters is their order, not their length.
+_NODE = {
+    "OFFER_TTL": "8",
+    "ACCEPT_MARGIN": "1",
+    "LOOKUP_SCHEDULE": "1,1,2,2,3",
+    "LOOKUP_STEADY": "3",
+    "NOT_FOUND_COUNT": "3",
+    "NOT_FOUND_WINDOW": "4",
+    "COOL_OFF": "3",
+    "LENCO_TIMEOUT": "5",
+    "AGGREGATOR_TIMEOUT": "10",
+    "ORDER_POLL_INTERVAL": "5",
+    "BALANCE_SYNC_INTERVAL": "3",
+    "BALANCE_PUSH_GAP": "0.5",
+    "SEAL_INTERVAL": "5",
+    "AUDIT_INTERVAL": "15",
+    "MAX_ORDER_AMOUNT": "NGN:1000000",
+    "AGGREGATOR_DIALECT": "live",
+    "SHUTDOWN_GRACE": "10",
+}
+_TERMS = Terms(
+    offer_ttl_s=10.0,
+    reoffer_delay_s=1.5,
+    offers_max=4,
+    reassign_interval_s=2.0,
+    refund_interval_s=2.0,
+    refund_timeout_s=10.0,
+    refunding_s=0.5,
+    poll_interval_s=4.0,
+    first_poll_after_s=4.0,
+    fulfilment_validity_s=6.0,
+    settling_after_s=0.5,
+    settled_after_s=0.5,
+    polled_settling_after_s=2.0,
+    slow_s=2.0,
+    refuse_s=1.0,
+)
+_SECONDS = {
+    "refuse_s": 1.0,
+    "slow_s": 2.0,
+    "too_slow_s": 7.0,
+    "queued_s": 3.0,
+    "not_found_s": 7.0,
+    "failed_then_paid_s": 4.0,
+    "reversed_s": 4.0,
+    "webhook_late_s": 3.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The node's rows at one moment: payouts by order id, their attempts and open cases by
+    payout id, and the cases that concern no payout."""
+
+    payouts: Mapping[str, Row]
+    attempts: Mapping[str, list[Row]]
+    cases: Mapping[str, list[Row]]
+    other_cases: list[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The node's books, audited. All readings are of one snapshot."""
+
+    audit: AuditReport
+    trial: TrialBalance
+
+    def balance(self, path: str) -> int:
+        """Minor units on the side where the account grows; 0 if it was never used."""
+        return next((line.balance for line in self.trial.lines if line.path == path), 0)
+
+
+class World:
+    """Everything that the demonstration plays with."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        scenario: Scenario,
+        directory: Path,
+        database_url: str,
+        *,
+        port: int,
+    ) -> None:
+        self.scenario = scenario
+        randomness = Randomness(clock)
+        total = sum((order.amount for order in scenario), Decimal(0))
+        self.opening = max(_OPENING_LEAST, 2 * total.quantize(Decimal(1)))
+        token, secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+        client_id, account_id = str(uuid.uuid4()), str(uuid.uuid4())
+        self.bank = SandboxBank(
+            clock,
+            randomness,
+            token=token,
+            account_id=account_id,
+            opening_balance=self.opening,
+            webhook_url=None,
+            faults=BankFaults(FaultPlan(BankFault, scenario.seed), **_SECONDS),
+            decision_delay_s=_DECISION_S,
+        )
+        self.aggregator = SandboxAggregator(
+            clock,
+            randomness,
+            client_id=client_id,
+            secret=secret,
+            faults=FaultPlan(AggregatorFault, scenario.seed),
+            terms=_TERMS,
+        )
+        self._settings = {
+            **_NODE,
+            "DATABASE_URL": database_url,
+            "AGGREGATOR_CLIENT_ID": client_id,
+            "AGGREGATOR_SECRET_KEY": secret,
+            "LENCO_API_KEY": token,
+            "LENCO_ACCOUNT_ID": account_id,
+        }
+        self._clock = clock
+        self._directory = directory
+        self._database_url = database_url
+        self._port = port
+        self._database: Database | None = None
+        self._node: Node | None = None
+
+    @property
+    def node(self) -> Node:
+        assert self._node is not None  # by start
+        return self._node
+
+    async def start(self) -> None:
+        """Bring everybody up. Raises ``NodeFailed``; ``ConfigurationError`` for a database that
+        holds orders of somebody else."""
+        bank = await self.bank.start()
+        aggregator = await self.aggregator.start()
+        settings = {**self._settings, "AGGREGATOR_BASE_URL": aggregator, "LENCO_BASE_URL": bank}
+        self._node = Node(self._directory, settings, port=self._port)
+        self.aggregator.node_url = self._node.url
+        self.bank.set_webhook_url(f"{self._node.url}/webhooks/psp")
+        await self._node.start()
+        self._database = open_database(parse(self._database_url), self._clock)
+        if await self._database.read(_payout_count):
+            raise ConfigurationError(
+                ["The demonstration's database holds orders already: name another place."]
+            )
+        await self._know_the_banks()
+
+    async def _know_the_banks(self) -> None:
+        """Until the node has read the bank's list, it declines every order."""
+        asked = {"accountIdentifier": "0123456789", "institution": "GTBINGLA"}
+        async with asyncio.timeout(_ROUTES_S):
+            while not (await self.aggregator.call_node("/verify_account", asked)).good:
+                await asyncio.sleep(0.05)
+
+    async def stop(self) -> None:
+        """Stop the node first, so that it meets open doors while it ends its work."""
+        if self._node is not None:
+            await self._node.stop()
+        if self._database is not None:
+            await self._database.close()
+        await self.aggregator.stop()
+        await self.bank.stop()
+
+    async def play(self) -> None:
+        """Offer every order at its time; money comes in half-way."""
+        self.scenario.arm(self.bank.faults.plan, self.aggregator.book.faults)
+        began = self._clock.monotonic()
+        half = len(self.scenario.orders) // 2
+        for planned in self.scenario:
+            wait_s = began + planned.after_s - self._clock.monotonic()
+            if wait_s > 0:
+                await self._clock.sleep(wait_s)
+            self.aggregator.send_soon(self._create(planned))
+            if planned.number == half:
+                self.bank.fund(FUNDING)
+
+    def _create(self, planned: Planned) -> Order:
+        return self.aggregator.create(
+            planned.amount,
+            order_id=planned.order_id,
+            dialect=planned.dialect,
+            institution=planned.institution,
+            account=planned.account,
+            account_name=planned.account_name,
+            memo=planned.memo,
+            private=planned.trouble.private,
+        )
+
+    async def look(self) -> Look:
+        """What the node's database says now."""
+        assert self._database is not None  # by start
+        return await self._database.read(_look)
+
+    async def books(self) -> Books:
+        """Audit the node's books."""
+        assert self._database is not None  # by start
+        now_ms = self._clock.now_ms()
+        return await self._database.read(
+            lambda connection: Books(
+                audit(connection, expect=None, now_ms=now_ms, unsealed_after_ms=60_000),
+                trial_balance(connection),
+            )
+        )
+
+
+def _payout_count(connection: Connection) -> int:
+    return int(connection.execute(select(func.count()).select_from(payouts)).scalar_one())
+
+
+def _look(connection: Connection) -> Look:
+    rows = {
+        row["order_id"]: dict(row) for row in connection.execute(select(payouts)).mappings()
+    }
+    tried: dict[str, list[Row]] = {}
+    for attempt in connection.execute(select(attempts).order_by(attempts.c.number)).mappings():
+        tried.setdefault(attempt["payout_id"], []).append(dict(attempt))
+    ids = {row["id"] for row in rows.values()}
+    of_attempt = {row["id"]: payout_id for payout_id, own in tried.items() for row in own}
+    cases: dict[str, list[Row]] = {}
+    others: list[Row] = []
+    for case in list_cases(connection, limit=_CASES_MOST):
+        payout_id = of_attempt.get(case["subject"], case["subject"])
+        if payout_id in ids:
+            cases.setdefault(payout_id, []).append(case)
+        else:
+            others.append(case)
+    return Look(rows, tried, cases, others)

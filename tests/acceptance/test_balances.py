@@ -1,0 +1,81 @@
+"""Balances as the node reports them (aggregator.md 4.5; A9)."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+
+import pytest
+
+from tests.acceptance.counterparty.lenco import FEE, OPENING
+from tests.acceptance.counterparty.script import drop_before, slowly
+from tests.acceptance.counterparty.world import World, until
+
+DATABASES = ("sqlite", "postgresql")
+
+# Pushes may be this much closer than the gap of 0.2 s, because they travel.
+_JITTER_S = 0.05
+
+
+def test_an_open_transfer_is_reserved_and_a_paid_one_has_left_the_total(world: World) -> None:
+    """Amount and highest fee leave available at accept; amount and real fee leave the total."""
+    order = world.order("100000")
+    world.bank.plan(order.account, "pending")
+    world.offer(order)
+    world.wait(order, "fulfill")
+    reserved = until(
+        lambda: [each for each in world.aggregator.balances if each.available < each.total],
+        "a report with a reservation",
+    )[-1]
+    assert reserved.total == OPENING
+    assert reserved.total - reserved.available == Decimal("100100.00")
+    world.bank.settle(order.account, "successful")
+    world.settled(order)
+    rest = OPENING - Decimal("100000") - FEE
+    until(
+        lambda: (
+            world.aggregator.balances[-1].available == rest == world.aggregator.balances[-1].total
+        ),
+        "a report of what is left",
+        explain=lambda: world.aggregator.balances[-3:],
+    )
+    assert world.bank.balance == rest
+
+
+def test_a_lost_report_is_followed_by_the_current_figure_not_by_the_old_one(world: World) -> None:
+    """Balances are never repeated; what is sent next is what is true then."""
+    world.aggregator.scripts.add("balances", "NGN", drop_before(), drop_before())
+    order = world.order("2000")
+    world.offer(order)
+    world.settled(order)
+    until(
+        lambda: (
+            Decimal(world.totals()["availableBalance"])
+            == world.aggregator.balances[-1].available
+            == world.bank.balance
+        ),
+        "the current figure",
+    )
+
+
+@pytest.mark.parametrize("slow", [False, True])
+def test_reports_of_a_currency_never_overlap_and_keep_their_distance(
+    world: World, slow: bool
+) -> None:
+    """One pusher: a burst of orders makes few reports, one at a time, the gap between them."""
+    if slow:
+        world.aggregator.scripts.add("balances", "NGN", *[slowly(0.3)] * 4)
+    first = len(world.aggregator.balances)
+    orders = [world.order(str(3000 + number)) for number in range(6)]
+    for order in orders:
+        world.offer(order)
+    for order in orders:
+        world.settled(order)
+    until(
+        lambda: world.aggregator.balances[-1].available == world.bank.balance,
+        "the last figure",
+    )
+    reports = world.aggregator.balances[first:]
+    for one, two in itertools.pairwise(reports):
+        assert two.began >= one.ended
+        assert two.began - one.began >= 0.2 - _JITTER_S
