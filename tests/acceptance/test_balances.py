@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
@@ -10,8 +11,6 @@ import pytest
 from tests.acceptance.counterparty.lenco import FEE, OPENING
 from tests.acceptance.counterparty.script import drop_before, slowly
 from tests.acceptance.counterparty.world import World, until
-
-DATABASES = ("sqlite", "postgresql")
 
 # Pushes may be this much closer than the gap of 0.2 s, because they travel.
 _JITTER_S = 0.05
@@ -58,6 +57,12 @@ def test_a_lost_report_is_followed_by_the_current_figure_not_by_the_old_one(worl
     )
 
 
+def test_the_first_reports_keep_their_distance_too(world: World) -> None:
+    """At most one report in a gap, from the very start of the node."""
+    first, second = until(lambda: world.aggregator.balances[:2], "reports")[:2]
+    assert second.began - first.began >= 0.2 - _JITTER_S
+
+
 @pytest.mark.parametrize("slow", [False, True])
 def test_reports_of_a_currency_never_overlap_and_keep_their_distance(
     world: World, slow: bool
@@ -79,3 +84,24 @@ def test_reports_of_a_currency_never_overlap_and_keep_their_distance(
     for one, two in itertools.pairwise(reports):
         assert two.began >= one.ended
         assert two.began - one.began >= 0.2 - _JITTER_S
+
+
+def test_over_assigned_float_is_declined_and_never_promised_twice(world: World) -> None:
+    """Five offers at once, float for three: three are paid, two declined, none fails (4.5)."""
+    orders = [world.order("15000000") for _ in range(5)]
+    for order in orders:
+        world.bank.plan(order.account, "pending")
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(world.offer, orders))
+    until(lambda: all(each.verbs() for each in orders), "a decision on each")
+    taken = [each for each in orders if "accept" in each.verbs()]
+    assert len(taken) == 3
+    for order in taken:
+        world.wait(order, "fulfill")
+        world.pay(order)
+        world.settled(order)
+    for order in orders:
+        if order not in taken:
+            assert order.verbs() == ["decline"]
+            assert "INSUFFICIENT_BALANCE" in str(order.bodies("decline"))
+    world.assert_books_agree()

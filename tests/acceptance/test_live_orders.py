@@ -7,6 +7,7 @@ complain of, and a bank that paid anybody twice, fails the test that was running
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -55,6 +56,18 @@ def test_hazard_2_an_offer_repeated_while_in_progress_is_answered_and_changes_no
         assert answer.status == 200
         assert answer.json["data"] == {"orderId": order.id, "status": "processing"}
     world.pay(order)
+    world.settled(order)
+    assert order.verbs().count("accept") == 1
+    assert len(world.bank.posts_to(order.account)) == 1
+
+
+def test_hazard_2_ten_copies_of_an_offer_at_once_are_one_payout(world: World) -> None:
+    """The aggregator calls again within milliseconds (3.1): each is answered, one is accepted."""
+    order = world.order()
+    world.aggregator.book.offer(order)
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: world.aggregator.repeat_offer(order), range(10)))
+    assert {answer.status for answer in answers} == {200}
     world.settled(order)
     assert order.verbs().count("accept") == 1
     assert len(world.bank.posts_to(order.account)) == 1
@@ -140,7 +153,7 @@ def test_hazard_2_re_offered_while_failed_is_being_reported_is_not_forgotten(wor
     """The aggregator acted on the report and is slow to say so; what it offers is decided on."""
     order = world.order()
     world.bank.plan(order.account, "pending", "failed", reason="Account closed")
-    world.aggregator.scripts.add("fulfill", order.id, NORMAL, slowly(0.7))
+    world.aggregator.scripts.add("fulfill", order.id, NORMAL, slowly(0.5))
     world.offer(order)
     world.wait(order, "fulfill", 2)
     world.aggregator.book.take_back(order)
@@ -149,7 +162,7 @@ def test_hazard_2_re_offered_while_failed_is_being_reported_is_not_forgotten(wor
     until(
         lambda: any(told[:2] in ((2, "accept"), (2, "decline")) for told in order.told),
         "an accept or a decline of the second offer",
-        wait_s=4,
+        wait_s=2,
     )
 
 
@@ -182,6 +195,29 @@ def test_hazard_3_a_lost_accept_answer_is_asked_for_again(world: World) -> None:
     world.settled(order)
     assert order.verbs().count("accept") == 2
     assert len(world.bank.posts_to(order.account)) == 1
+
+
+def test_hazard_3_an_accept_answer_that_cannot_be_read_is_asked_for_again(world: World) -> None:
+    """HTML, no recipient, busy, clock, server error: none of them is a reason to pay or to stop."""
+    late = {"status": "error", "message": "Invalid timestamp", "data": None}
+    busy = {"status": "error", "message": "Too many requests", "data": {"retry_after": 1}}
+    steps = (
+        say(201, b"<html>created</html>", act=True),
+        say(201, {"status": "success", "message": "ok", "data": None}, act=True),
+        say(500, b"", act=True),
+        say(500, b""),
+        say(429, busy),
+        say(401, late),
+    )
+    orders = []
+    for step in steps:
+        order = world.order()
+        world.aggregator.scripts.add("accept", order.id, step)
+        world.offer(order)
+        orders.append(order)
+    for order in orders:
+        world.settled(order)
+        assert len(world.bank.posts_to(order.account)) == 1
 
 
 def test_hazard_3_accept_never_arrived_and_the_offer_went_elsewhere(world: World) -> None:

@@ -57,7 +57,8 @@ def test_hazard_13_what_cannot_be_paid_is_kept_answered_200_and_declined(
 ) -> None:
     """Refusing by an error would only make the aggregator call again at once (3.1)."""
     order = world.order()
-    answer = world.offer(order, **{field: value})
+    change: dict[str, Any] = {field: value}
+    answer = world.offer(order, **change)
     assert answer.took_s < 1
     reason = world.wait(order, "decline")[0]
     assert reason.get("reason")
@@ -243,9 +244,7 @@ def _strange(world: World, path: str, body: bytes) -> Answer:
         "Authorization": f"HMAC {CLIENT_ID}:{signature}",
     }
     answer = send("POST", world.node.url + path, body, headers)
-    assert isinstance(answer.json, dict), (
-        "the aggregator takes a body that is no object for a fault"
-    )
+    assert isinstance(answer.json, dict), "no object is a fault to the caller"
     return answer
 
 

@@ -14,7 +14,6 @@ from tests.acceptance.counterparty.signing import go_json, python_json
 from tests.acceptance.counterparty.world import World
 
 WORLD = {"dialect": "spec"}
-DATABASES = ("sqlite", "postgresql")
 
 
 def test_happy_path_fulfils_with_the_psps_transaction_id(world: World) -> None:

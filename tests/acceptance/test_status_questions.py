@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.counterparty.orders import Order
-from tests.acceptance.counterparty.script import Step, drop_after, say, slowly
+from tests.acceptance.counterparty.script import NORMAL, Step, drop_after, say, slowly
 from tests.acceptance.counterparty.world import World
-
-DATABASES = ("sqlite", "postgresql")
 
 NOT_FOUND = {"status": "error", "message": "Order request not found or is expired", "data": None}
 
@@ -115,10 +113,11 @@ def test_hazard_5_all_but_the_ends_answer_pending(
 def test_hazard_5_paid_answers_success_with_our_tx_id(world: World) -> None:
     """Paid and not told yet, paid and told: ``success``, with the txId of the reports."""
     order = world.order()
-    refuse = [Step(), *[say(503, {"status": "error", "message": "no", "data": None})] * 3]
-    world.aggregator.scripts.add("fulfill", order.id, *refuse)
-    world.bank.plan(order.account, "pending", "successful")
+    world.aggregator.scripts.add("fulfill", order.id, NORMAL, Step(delay_s=0.7))
+    world.bank.plan(order.account, "pending")
     world.offer(order)
+    world.wait(order, "fulfill")
+    world.pay(order)
     world.wait_state(order, "paid")
     told = _all_shapes(world, order)
     assert told["status"] == "success"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from tidegate.db.url import parse
 from tidegate.settings import Settings, load
 from tidegate.workers.main import Worker
 
-__all__ = ["ChildNode", "LocalNode", "environment", "migrate"]
+__all__ = ["ChildNode", "LocalNode", "environment", "free_port", "migrate"]
 
 # Short enough that a lost answer is looked into while the test waits.
 _SHORT = {
@@ -71,6 +72,16 @@ def environment(
         "LENCO_ACCOUNT_ID": account_id,
         **more,
     }
+
+
+def free_port() -> int:
+    """A port that nobody listens on and that the aggregator does not take for an error code."""
+    while True:
+        with socket.socket() as asked:
+            asked.bind(("127.0.0.1", 0))
+            port: int = asked.getsockname()[1]
+        if "400" not in str(port):
+            return port
 
 
 def migrate(url: str) -> None:

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+import pytest
+from sqlalchemy import Connection, Table, select, update
 
 from tests.support.clocks import SwiftClock
-from tests.support.node import ChildNode, LocalNode, environment
+from tests.support.databases import Prepare
+from tests.support.node import ChildNode, LocalNode, environment, migrate
 from tidegate.cases.tables import cases
 from tidegate.clock import Clock, Randomness, SystemClock
 from tidegate.db.engine import Database, open_database
@@ -36,7 +38,7 @@ from tidegate.sandbox.bank import SandboxBank
 from tidegate.sandbox.faults import AggregatorFault, BankFault, BankFaults, FaultPlan
 from tidegate.work.tables import periodic
 
-__all__ = ["INSTITUTION", "LATER", "Books", "World"]
+__all__ = ["INSTITUTION", "LATER", "Books", "OpenWorld", "World", "open_world", "unfinished"]
 
 INSTITUTION = "GTBINGLA"
 _TOKEN = "tok-lenco-sandbox-0123456789"
@@ -247,6 +249,10 @@ class World:
         assert self._reader is not None, "the world is not open"
         return await self._reader.write(work)
 
+    async def leases_run_out(self) -> None:
+        """As if the longest lease had passed: for when whoever held one was killed."""
+        await self.execute(_end_leases)
+
     async def books(self) -> Books:
         """Our books now."""
         return await self.read(_books)  # type: ignore[no-any-return]  # what _books returns
@@ -363,6 +369,9 @@ class World:
                 assert paid, f"{order.id} is {payout['state']} and was never paid"
 
 
+OpenWorld = Callable[..., Awaitable[World]]
+
+
 def unfinished(books: Books) -> Iterable[str]:
     """What is still to happen, a line each."""
     for order_id, payout in books.payouts.items():
@@ -415,6 +424,26 @@ def _books(connection: Connection) -> Books:
     )
 
 
-def tables_of_work() -> tuple[Table, ...]:
-    """Every table whose rows are leased."""
-    return (payouts, attempts, inbox, periodic)
+def _end_leases(connection: Connection) -> None:
+    for table in (payouts, attempts, inbox, periodic):
+        leased = update(table).where(table.c.leased_until.is_not(None))
+        connection.execute(leased.values(leased_until=0))
+
+
+@pytest.fixture
+async def open_world(
+    make_template: Callable[[str, Prepare], Callable[[], str]], tmp_path: Path
+) -> AsyncIterator[OpenWorld]:
+    """``await open_world(**fields)`` opens a :class:`World` on a migrated database."""
+    opened: list[World] = []
+    fresh = make_template("node", migrate)
+
+    async def make(**fields: Any) -> World:
+        made = World(fresh(), tmp_path, **fields)
+        opened.append(made)
+        await made.open()
+        return made
+
+    yield make
+    for made in opened:
+        await made.close()

@@ -9,7 +9,7 @@ from tidegate.adapters.http import Answer, Failure, Method
 from tidegate.observability.redaction import redact_exchange
 from tidegate.ports.exchange import Exchange
 
-__all__ = ["TEXT_MAX", "exchange_of"]
+__all__ = ["TEXT_MAX", "exchange_of", "storable"]
 
 TEXT_MAX: Final = 4096
 
@@ -39,7 +39,7 @@ def exchange_of(
         path=_redacted(f"{parts.path}?{parts.query}" if parts.query else parts.path),
         request=_body(body or b""),
         status=status,
-        response=response,
+        response=storable(response),
         error=error,
         started_ms=started_ms,
         took_ms=ended.took_ms,
@@ -51,7 +51,15 @@ def _body(body: bytes) -> str:
         return ""
     if len(body) > _READ_MAX:
         return f"[{len(body)} bytes]"
-    return _redacted(body.decode("utf-8", "replace"))[:TEXT_MAX]
+    return storable(_redacted(body.decode("utf-8", "replace")))[:TEXT_MAX]
+
+
+def storable(text: str) -> str:
+    """What every database text can hold: no U+0000, no half of a surrogate pair.
+
+    A text that cannot be stored would fail the commit of the outcome it came with, each time.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd")
 
 
 def _redacted(text: str) -> str:

@@ -44,12 +44,17 @@ class Standing:
         return sorted(case["kind"] for case in self.cases)
 
     @property
+    def held_because(self) -> str:
+        """The sentence of a held order."""
+        if self.payout is None or self.state is not State.HELD:
+            return ""
+        return str(self.payout["reason_text"] or self.payout["reason_code"] or "")
+
+    @property
     def reason(self) -> str:
-        """Why it is held or was not paid, in words."""
-        if self.payout is not None and self.state is not State.FULFILLED:
-            told = self.payout["reason_text"] or self.payout["reason_code"]
-            if told:
-                return str(told)
+        """Why it is held or was not paid, in words; else its cases."""
+        if self.payout is not None and self.state in {State.HELD, *ENDED_UNPAID}:
+            return str(self.payout["reason_text"] or self.payout["reason_code"] or "")
         return ", ".join(self.case_kinds)
 
     @property

@@ -82,7 +82,11 @@ def _ended(standings: Sequence[Standing]) -> Check:
         f"{one.order.status if one.order else 'not offered'} at the aggregator"
         for one in open_
     )
-    named = (f"{_name(one)}: {', '.join(one.case_kinds)}: {one.reason}" for one in persons)
+    named = (
+        f"{_name(one)}: {case['kind']}: {one.held_because or case['reason']}"
+        for one in persons
+        for case in one.cases
+    )
     return Check(
         "Every order ended, or is a named case for a person",
         not open_ and all(one.cases for one in persons),

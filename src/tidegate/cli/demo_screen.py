@@ -164,7 +164,7 @@ def _panel(elapsed_s: float, standings: Sequence[Standing], balances: Balances) 
 
 
 def _table(standings: Sequence[Standing], *, width: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=True)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("order", no_wrap=True)
     table.add_column("form", no_wrap=True)
     table.add_column("naira", justify="right", no_wrap=True)

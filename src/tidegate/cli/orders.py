@@ -140,7 +140,14 @@ def show_order(
         )
     story, node_id = found
     rules = rules_of(settings, node_id)
-    state = waiting(story.payout, story.attempts, story.open_cases, rules, now_ms)
+    state = waiting(
+        story.payout,
+        story.attempts,
+        story.open_cases,
+        rules,
+        now_ms,
+        last_answers=story.last_answers,
+    )
     if as_json:
         print_json(_story_json(story, state))
     else:

@@ -14,11 +14,19 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
 from tidegate.db.rows import DONE, Next
-from tidegate.errors import FloorBroken, InsufficientBalance, InvalidAmount, PolicyRefusal
+from tidegate.errors import (
+    FloorBroken,
+    InsufficientBalance,
+    InvalidAmount,
+    PolicyRefusal,
+    PspsUnavailable,
+    SwitchedOff,
+)
 from tidegate.ledger.book import Record
 from tidegate.money.amount import parse_amount, product_half_even
 from tidegate.money.currency import parse_currency
 from tidegate.payouts.facts import FactsReader
+from tidegate.payouts.ownership import OURS
 from tidegate.payouts.policy import Plan, choose
 from tidegate.payouts.postings import FloatAccounts, rehold, reserved
 from tidegate.payouts.recipients import fault_of_account
@@ -42,8 +50,6 @@ from tidegate.work.claim import Claimed
 __all__ = ["Accept"]
 
 _CALL_LIMIT_S = 30.0
-# What the aggregator calls an order that its provider has accepted (LIVE, FORK).
-_OURS = frozenset({"fulfilling", "processing"})
 _GIVE_UP_AFTER = 20
 
 
@@ -181,7 +187,7 @@ class Accept:
         if view is None or view.status == "pending":
             await self._end_unpaid(claimed, row, Event.NOT_OURS, "NOT_OURS", said)
             return
-        if view.status not in _OURS:
+        if view.status not in OURS:
             await self._later(claimed, row, said)
             return
         if answer is None or answer.said is not Said.GONE:
@@ -249,7 +255,7 @@ class Accept:
         amount, institution = row["amount"], row["institution"]
         if details is not None:
             amount = _minor(details.amount, row["currency"])
-            institution = details.institution or institution
+            institution = (details.institution or institution)[:64]
             recipient = {
                 "institution": institution,
                 "account_identifier": details.account_identifier,
@@ -274,6 +280,14 @@ class Accept:
             "accepted_at": self._clock.now_ms(),
         }
         exchanges = answer.exchanges if said is None else said
+        if (
+            isinstance(plan, PspsUnavailable | SwitchedOff)
+            and wrong_account is None
+            and (amount, institution) == (row["amount"], row["institution"])
+            and row["held"]
+        ):
+            # The PSP rests since the reservation: the order waits for it, its float set aside.
+            plan = Plan(row["psp"], "", row["held"])
         if wrong_account is not None or isinstance(plan, PolicyRefusal):
             code = "INVALID_ACCOUNT" if isinstance(plan, Plan) else plan.code
             await self._accept_and_withdraw(

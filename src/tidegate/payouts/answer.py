@@ -12,6 +12,7 @@ from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Next
 from tidegate.errors import WriteRefused
+from tidegate.payouts.ownership import OURS
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Journal, Row, payout_by_order
 from tidegate.ports.aggregator import Aggregator, Listed
@@ -22,7 +23,6 @@ from tidegate.work.claim import Claimed
 __all__ = ["CheckOrders", "CheckOwnership", "Standing", "TellStatus", "standing_of"]
 
 _IN_DOUBT = frozenset({State.EXPIRED, State.DECLINED})
-_OURS = frozenset({"fulfilling", "processing"})
 _CHECKS_MAX = 10
 
 
@@ -104,7 +104,7 @@ class CheckOwnership:
             return
         query = await self._aggregator.order(row["order_id"])
         journal.exchanged(query.exchanges)
-        if query.listed is Listed.FOUND and query.orders[0].status in _OURS:
+        if query.listed is Listed.FOUND and query.orders[0].status in OURS:
             # A lost accept took effect: nothing is held for it yet; accept goes on from here.
             journal.move(Event.FOUND_OURS, lease=claimed.held, next=Next("accept"), ended_at=None)
         elif query.listed is Listed.UNAVAILABLE and claimed.tries < _CHECKS_MAX:
@@ -139,7 +139,7 @@ class CheckOrders:
             return None
         different = 0
         for view in query.orders:
-            if view.status not in _OURS:
+            if view.status not in OURS:
                 continue
             order_id = view.order_id
             row = await self._database.fetch(partial(payout_by_order, order_id=order_id))

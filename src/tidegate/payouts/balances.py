@@ -28,6 +28,7 @@ from tidegate.ledger.book import Record
 from tidegate.payouts.facts import read_float
 from tidegate.payouts.postings import (
     FloatAccounts,
+    found_again,
     funded,
     opened,
     shortfall,
@@ -41,8 +42,11 @@ from tidegate.ports.bank import BalanceReading, Bank, Credit, Unavailable
 
 __all__ = ["Band", "Compared", "Float", "Unexplained", "psp_balance_id"]
 
-# Clocks of several processes differ a little: attempts final this long before still count.
-_SKEW_MS = 5_000
+# Clocks of several processes differ and commits may stall: what was final this long before a
+# reading still counts as in flight.
+_SKEW_MS = 60_000
+# The debit of a failed or reversed transfer may come back well after the news (psp.md 3.6).
+_RETURNING_MS = 1_800_000
 
 # May have been sent and is not final: what the PSP may or may not have taken already.
 _OPEN = (
@@ -59,6 +63,10 @@ _in_flight = select(func.coalesce(func.sum(attempts.c.held), 0)).where(
     or_(
         and_(attempts.c.final_at.is_(None), attempts.c.state.in_(_OPEN)),
         attempts.c.final_at >= bindparam("since"),
+        and_(
+            attempts.c.final_at >= bindparam("returning_since"),
+            attempts.c.state.in_((AttemptState.FAILED, AttemptState.REVERSED)),
+        ),
     ),
 )
 _row = select(psp_balances).where(psp_balances.c.id == bindparam("id"))
@@ -111,6 +119,7 @@ class _Noted:
     parts: Mapping[str, int]
     version: int
     first: bool
+    opened_ms: int
 
 
 class Float:
@@ -177,6 +186,7 @@ class Float:
                 values={
                     "reading": reading,
                     "read_at": self._clock.now_ms(),
+                    **({"opened_at": self._clock.now_ms()} if noted.first else {}),
                     "version": noted.version + (1 if acts else 0),
                 },
                 expect={"version": noted.version},
@@ -186,8 +196,13 @@ class Float:
             if reading > 0:
                 unit.add(Record(opened(at, reading_id, reading)))
         elif off_by > 0:
+            # First the same unexplained thing undone: what was missing is there again.
+            found = min(off_by, max(0, noted.parts["missing"]))
+            if found:
+                unit.add(Record(found_again(at, reading_id, found)))
+            if off_by > found:
+                unit.add(Record(surplus(at, reading_id, off_by - found)))
             unit.add(
-                Record(surplus(at, reading_id, off_by)),
                 OpenCase(
                     "float_surplus",
                     row_id,
@@ -224,13 +239,18 @@ class Float:
         """Does the PSP's balance prove that a failed transfer's debit was returned (psp.md 3.6)?
 
         If it were still out, no reading could be above L less its amount, whatever else is in
-        flight; so a reading above that proves it.
+        flight; so a reading above that proves it. One above L proves nothing: money came in
+        that is not booked yet.
         """
-        noted = await self._note(attempt["psp"], attempt["currency"], self._clock.now_ms())
-        answer = await bank.balance(attempt["currency"])
+        psp, currency = attempt["psp"], attempt["currency"]
+        before = await self._note(psp, currency, self._clock.now_ms())
+        answer = await bank.balance(currency)
         if isinstance(answer, Unavailable):
             return False
-        return answer.available.minor > noted.band.total - int(attempt["amount"])
+        after = await self._note(psp, currency, self._clock.now_ms())
+        total = min(before.band.total, after.band.total)
+        least = max(before.band.total, after.band.total) - int(attempt["amount"])
+        return before.version == after.version and least < answer.available.minor <= total
 
     async def fund(self, psp: str, credit: Credit) -> bool:
         """Book incoming money that the PSP's own line proves; once per line.
@@ -250,6 +270,8 @@ class Float:
                 except Stale:
                     continue
                 return False
+            if credit.completed_ms is not None and credit.completed_ms <= noted.opened_ms:
+                return False  # it is part of the opening balance
             explained = min(max(0, noted.parts["surplus"]), credit.amount.minor)
             entry = funded(
                 FloatAccounts(psp, currency),
@@ -292,11 +314,21 @@ def _note(connection: Connection, psp: str, currency: str, began_ms: int) -> _No
     empty = dict.fromkeys(("available", "reserved", "suspense", "missing", "surplus"), 0)
     parts = read_float(connection).get((psp, currency), empty)
     in_flight = connection.execute(
-        _in_flight, {"psp": psp, "currency": currency, "since": began_ms - _SKEW_MS}
+        _in_flight,
+        {
+            "psp": psp,
+            "currency": currency,
+            "since": began_ms - _SKEW_MS,
+            "returning_since": began_ms - _RETURNING_MS,
+        },
     ).scalar_one()
     total = parts["available"] + parts["reserved"] + parts["suspense"]
     return _Noted(
-        Band(total, int(in_flight)), parts, int(row["version"]), first=row["reading"] is None
+        Band(total, int(in_flight)),
+        parts,
+        int(row["version"]),
+        first=row["reading"] is None,
+        opened_ms=row["opened_at"] or 0,
     )
 
 

@@ -12,26 +12,21 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
-from tidegate.db.rows import DONE, Change, Done, Next
+from tidegate.db.rows import DONE, Done, Next
 from tidegate.errors import Stale
-from tidegate.ledger.book import Record
 from tidegate.payouts.balances import Float
 from tidegate.payouts.circuit import Circuits
-from tidegate.payouts.conclude import go_on, states_of
-from tidegate.payouts.facts import FactsReader
-from tidegate.payouts.postings import FloatAccounts, paid, paid_late, returned
+from tidegate.payouts.endings import Endings, our_fault
 from tidegate.payouts.rules import Rules
-from tidegate.payouts.sending import recorded
+from tidegate.payouts.sending import DUPLICATE, recorded
 from tidegate.payouts.states import (
     CLOSED_ATTEMPT,
     AttemptEvent,
     AttemptState,
-    Event,
     State,
     attempt_after,
 )
 from tidegate.payouts.store import Journal, Row, attempts_of, evidence, payout_by_id
-from tidegate.payouts.tables import attempts
 from tidegate.ports.bank import Bank, Fault, NotFound, Outcome, OutcomeKind, Unavailable
 from tidegate.wire.dialect import Dialect
 from tidegate.work.backoff import scheduled_ms
@@ -46,6 +41,8 @@ _DAY_MS = 24 * _HOUR_MS
 _LATER_LOOKS_MS = (_HOUR_MS, _DAY_MS)
 _COOLING_STEP_MS = 60_000
 _COOLING_LOOKS_MAX = 60
+# The same bytes go out this often at most before a person looks.
+_SENDS_MAX = 3
 _WAS_PAID = frozenset({AttemptState.PAID, AttemptState.REVERSED})
 # What is over stays over; a look-up that says otherwise is for a person.
 _OVER = CLOSED_ATTEMPT | _WAS_PAID
@@ -108,9 +105,9 @@ class Confirm:
         clock: Clock,
         randomness: Randomness,
         rules: Rules,
-        facts: FactsReader,
         circuits: Circuits,
         float_: Float,
+        endings: Endings,
         pace: Pace,
         bank: Bank,
     ) -> None:
@@ -119,9 +116,9 @@ class Confirm:
         self._clock = clock
         self._randomness = randomness
         self._rules = rules
-        self._facts = facts
         self._circuits = circuits
         self._float = float_
+        self._endings = endings
         self._pace = pace
         self._bank = bank
 
@@ -134,11 +131,7 @@ class Confirm:
         else:
             self._circuits.worked(self._bank.name)
         back = False
-        if (
-            isinstance(answer, Outcome)
-            and AttemptState(attempt["state"]) is AttemptState.COOLING
-            and self._cooled(attempt)
-        ):
+        if isinstance(answer, Outcome) and self._cooled(attempt):
             back = await self._float.debit_is_back(self._bank, attempt)
         for retry in range(4):
             payout, rows = await self._database.fetch(lambda c: _read(c, claimed.row["payout_id"]))
@@ -155,7 +148,8 @@ class Confirm:
 
     def _cooled(self, attempt: Row) -> bool:
         since = attempt["cooling_since"]
-        return since is not None and self._clock.now_ms() - since >= self._rules.cool_off_ms
+        cooling = AttemptState(attempt["state"]) is AttemptState.COOLING and since is not None
+        return cooling and self._clock.now_ms() - since >= self._rules.cool_off_ms
 
     async def _decide(
         self,
@@ -176,12 +170,13 @@ class Confirm:
         if isinstance(answer, Unavailable):
             if answer.misconfigured:
                 sentence = "The PSP refuses our questions; no payout's end can be known meanwhile."
-                journal.add(_our_fault(attempt, sentence, {}))
+                journal.add(our_fault(attempt, sentence, {}))
             self._unclear(journal, attempt, claimed, looked)
             return
         journal.observe(attempt, "lookup", answer.kind, evidence(answer))
         event, why = event_of(answer, attempt)
         if event is AttemptEvent.FAILED_AMBIGUOUSLY and self._cooled(attempt):
+            # It failed, failed still after the cool-off, and the debit is back (psp.md 3.6).
             if back:
                 event = AttemptEvent.FAILED
             elif attempt["lookups"] > _COOLING_LOOKS_MAX + len(self._rules.lookup_schedule_s):
@@ -189,17 +184,19 @@ class Confirm:
         before = AttemptState(attempt["state"])
         after = attempt_after(before, event)
         looked |= recorded(answer)
+        lease, look_again = claimed.held, self._next_look(attempt, after)
         match after:
             case AttemptState.PAID if before is not AttemptState.PAID:
-                self._paid(journal, attempt, answer, claimed, looked)
+                self._endings.paid(journal, attempt, answer, lease, look_again, looked)
             case AttemptState.REVERSED if before is AttemptState.PAID:
-                await self._reversed(journal, attempt, event, claimed, looked)
+                await self._endings.reversed(journal, attempt, event, lease, looked)
             case AttemptState.FAILED if before not in CLOSED_ATTEMPT:
-                await self._failed(journal, attempt, rows, answer, event, claimed, looked)
+                await self._endings.failed(journal, attempt, rows, answer, event, lease, looked)
             case AttemptState.HELD if before is not AttemptState.HELD:
-                self._held(journal, attempt, event, claimed, looked, why or "It needs a person.")
-            case AttemptState.FAILED | AttemptState.REJECTED if event is AttemptEvent.PAID:
-                await self._paid_late(journal, attempt, rows, answer, claimed, looked)
+                why = why or "It needs a person."
+                self._endings.held(journal, attempt, event, lease, look_again, looked, why)
+            case _ if after in CLOSED_ATTEMPT and event is AttemptEvent.PAID:
+                await self._endings.paid_late(journal, attempt, answer, lease, looked)
             case _:
                 if before in _OVER and after is before and event is AttemptEvent.HELD:
                     self._contradicted(journal, attempt, why or "It says something else now.")
@@ -213,11 +210,14 @@ class Confirm:
         age_ms = self._clock.now_ms() - (attempt["sent_at"] or attempt["created_at"])
         if after in CLOSED_ATTEMPT or after is AttemptState.REVERSED:
             return DONE
+        if after is AttemptState.PREPARED:
+            return Next(f"send:{self._bank.name}", _COOLING_STEP_MS)
         if after is AttemptState.PAID:
             left = [step for step in _LATER_LOOKS_MS if step > age_ms]
             return Next(kind, left[0] - age_ms + 1_000) if left else DONE
         if after is AttemptState.COOLING:
-            since = attempt["cooling_since"] or self._clock.now_ms()
+            cooling = attempt["state"] == AttemptState.COOLING
+            since = (cooling and attempt["cooling_since"]) or self._clock.now_ms()
             until = since + self._rules.cool_off_ms - self._clock.now_ms()
             return Next(kind, max(until, min(_COOLING_STEP_MS, self._rules.cool_off_ms)))
         wait = scheduled_ms(
@@ -227,8 +227,7 @@ class Confirm:
 
     def _old_unknown(self, journal: Journal, attempt: Row) -> None:
         """A day without an end: asked hourly from now on, and a person is told."""
-        age_ms = self._clock.now_ms() - (attempt["sent_at"] or attempt["created_at"])
-        if age_ms > _DAY_MS:
+        if self._clock.now_ms() - attempt["created_at"] > _DAY_MS:
             journal.add(
                 OpenCase(
                     "attempt_open_for_a_day",
@@ -251,7 +250,7 @@ class Confirm:
             next=self._next_look(attempt, after),
             **looked,
         )
-        if after not in {AttemptState.PAID, *CLOSED_ATTEMPT}:
+        if after not in _OVER:
             self._old_unknown(journal, attempt)
 
     def _not_found(
@@ -266,6 +265,15 @@ class Confirm:
         since_ms = self._clock.now_ms() - attempt["sent_at"]
         window_over = since_ms >= self._rules.not_found_window_ms
         again = count >= self._rules.not_found_count and window_over
+        if again and (attempt["sends"] >= _SENDS_MAX or attempt["reason_code"] == DUPLICATE):
+            # Either the PSP swallows what it is sent, or it dislikes the reference itself.
+            why = f"It was sent {attempt['sends']} times, and the PSP does not know it."
+            look_again = self._next_look(attempt, AttemptState.HELD)
+            looked["not_found"] = count
+            self._endings.held(
+                journal, attempt, AttemptEvent.HELD, claimed.held, look_again, looked, why
+            )
+            return
         step = self._next_look(attempt, AttemptState.UNKNOWN)
         if isinstance(step, Next) and not window_over:
             # One look right when the window closes, so that the wait is not longer than needed.
@@ -279,6 +287,7 @@ class Confirm:
             not_found=count,
             **looked,
         )
+        self._old_unknown(journal, attempt)
 
     def _waits(
         self,
@@ -290,13 +299,14 @@ class Confirm:
         looked: dict[str, Any],
     ) -> None:
         """Nothing ends here: ask again in time, tell *pending* if nobody has yet."""
-        if after is AttemptState.COOLING and attempt["cooling_since"] is None:
+        if after is AttemptState.COOLING and attempt["state"] != AttemptState.COOLING:
             looked["cooling_since"] = self._clock.now_ms()
         journal.attempt(
             attempt, event, lease=claimed.held, next=self._next_look(attempt, after), **looked
         )
-        if after in {AttemptState.PENDING, AttemptState.COOLING}:
+        if after not in _OVER:
             self._old_unknown(journal, attempt)
+        if after in {AttemptState.PENDING, AttemptState.COOLING}:
             payout = journal.payout
             if (
                 payout["dialect"] == Dialect.LIVE
@@ -320,227 +330,6 @@ class Confirm:
                 },
             )
         )
-
-    def _paid(
-        self,
-        journal: Journal,
-        attempt: Row,
-        outcome: Outcome,
-        claimed: Claimed,
-        looked: dict[str, Any],
-    ) -> None:
-        """Post the entries, in the transaction of the state."""
-        payout = journal.payout
-        fee = outcome.fee.minor if outcome.fee else 0
-        now_ms = self._clock.now_ms()
-        journal.attempt(
-            attempt,
-            AttemptEvent.PAID,
-            lease=claimed.held,
-            next=self._next_look(attempt, AttemptState.PAID),
-            **{**looked, "fee": fee, "final_at": now_ms},
-        )
-        at = FloatAccounts(attempt["psp"], attempt["currency"])
-        entry = paid(
-            at,
-            payout["id"],
-            attempt["id"],
-            amount=attempt["amount"],
-            fee=fee,
-            held=attempt["held"],
-        )
-        journal.add(Record(entry))
-        if attempt["amount"] + fee > attempt["held"]:
-            journal.add(
-                OpenCase(
-                    "fee_above_expectation",
-                    f"{attempt['psp']}:{attempt['currency']}",
-                    "The PSP charged more than the highest expected fee. Raise LENCO_MAX_FEE (or "
-                    "ask the PSP); the excess was booked against suspense.",
-                    "medium",
-                    {"attempt": attempt["id"], "fee": fee},
-                )
-            )
-        journal.move(
-            Event.PAID,
-            next=Next("report"),
-            detail={"psp": attempt["psp"], "reference": attempt["reference"]},
-            held=0,
-            paid_ever=True,
-            psp_id=outcome.psp_id or attempt["psp_id"],
-            paid_at=now_ms,
-        )
-
-    async def _paid_late(
-        self,
-        journal: Journal,
-        attempt: Row,
-        rows: list[Row],
-        outcome: Outcome,
-        claimed: Claimed,
-        looked: dict[str, Any],
-    ) -> None:
-        """A transfer that had ended unpaid was paid after all: a fact, with a case."""
-        payout = journal.payout
-        journal.attempt(attempt, AttemptEvent.PAID, lease=claimed.held, next=DONE, **looked)
-        known = any(row["id"] == attempt["id"] and row["fee"] is not None for row in rows)
-        if known:
-            return  # recorded before; the observation is the news
-        fee = outcome.fee.minor if outcome.fee else 0
-        unexplained = await self._float.unexplained(attempt["psp"], attempt["currency"])
-        journal.add(
-            Change(attempts, attempt["id"], values={"fee": fee}),
-            Record(
-                paid_late(
-                    FloatAccounts(attempt["psp"], attempt["currency"]),
-                    payout["id"],
-                    attempt["id"],
-                    amount=attempt["amount"],
-                    fee=fee,
-                    missed=min(unexplained.missing, attempt["amount"] + fee),
-                )
-            ),
-            unexplained.changed,
-            OpenCase(
-                "paid_after_failure",
-                payout["id"],
-                "A transfer that the PSP called failed for certain was paid after all. The success "
-                "is reported; check at the aggregator whether somebody else paid too.",
-                "high",
-                {"reference": attempt["reference"], "psp": attempt["psp"]},
-            ),
-        )
-        state = State(payout["state"])
-        report = state not in {
-            State.FULFILLED,
-            State.PAID,
-            State.HELD,
-            State.PROCESSING,
-            State.ACCEPTED,
-            State.ACCEPTING,
-        }
-        journal.move(
-            Event.PAID_LATE,
-            next=Next("report") if report else None,
-            detail={"reference": attempt["reference"]},
-            paid_ever=True,
-            psp_id=outcome.psp_id or attempt["psp_id"],
-            # A fresh offer has to be accepted first: only the owner's success is taken.
-            accept_first=bool(payout["accept_first"]) or state is State.PENDING,
-        )
-
-    async def _reversed(
-        self,
-        journal: Journal,
-        attempt: Row,
-        event: AttemptEvent,
-        claimed: Claimed,
-        looked: dict[str, Any],
-    ) -> None:
-        """The money came back after it was paid: a debt to the recipient, not a failed order."""
-        payout = journal.payout
-        journal.attempt(attempt, event, lease=claimed.held, next=DONE, **looked)
-        unexplained = await self._float.unexplained(attempt["psp"], attempt["currency"])
-        journal.add(
-            Record(
-                returned(
-                    FloatAccounts(attempt["psp"], attempt["currency"]),
-                    payout["id"],
-                    attempt["id"],
-                    amount=attempt["amount"],
-                    explained=min(unexplained.surplus, attempt["amount"]),
-                )
-            ),
-            unexplained.changed,
-            OpenCase(
-                "payout_reversed",
-                payout["id"],
-                "A paid transfer was reversed by the PSP. The recipient is owed the amount; pay "
-                "again only as a new payout that a person approves.",
-                "high",
-                {"reference": attempt["reference"], "psp": attempt["psp"]},
-            ),
-        )
-        journal.move(Event.REVERSED, detail={"reference": attempt["reference"]})
-
-    async def _failed(
-        self,
-        journal: Journal,
-        attempt: Row,
-        rows: list[Row],
-        outcome: Outcome,
-        event: AttemptEvent,
-        claimed: Claimed,
-        looked: dict[str, Any],
-    ) -> None:
-        journal.attempt(
-            attempt,
-            event,
-            lease=claimed.held,
-            next=DONE,
-            **{**looked, "final_at": self._clock.now_ms()},
-        )
-        if outcome.fault is Fault.OURS:
-            self._circuits.rest(self._bank.name)
-            said = {"code": outcome.reason_code, "text": outcome.reason_text}
-            journal.add(_our_fault(attempt, "The PSP failed a transfer for our reason.", said))
-        others = states_of(attempt["round"], [row for row in rows if row["id"] != attempt["id"]])
-        go_on(
-            journal,
-            rounds_attempts=[*others, (attempt["psp"], AttemptState.FAILED)],
-            fault=outcome.fault,
-            code=outcome.reason_code or "PSP_ERROR",
-            why=outcome.reason_text or "The PSP could not make the transfer.",
-            facts=await self._facts.now(),
-            rules=self._rules,
-        )
-
-    def _held(
-        self,
-        journal: Journal,
-        attempt: Row,
-        event: AttemptEvent,
-        claimed: Claimed,
-        looked: dict[str, Any],
-        why: str,
-    ) -> None:
-        journal.attempt(
-            attempt,
-            event,
-            lease=claimed.held,
-            next=self._next_look(attempt, AttemptState.HELD),
-            **looked,
-        )
-        if State(journal.payout["state"]) is State.PROCESSING:
-            tell = (
-                journal.payout["dialect"] == Dialect.LIVE
-                and journal.payout["told_pending_at"] is None
-            )
-            journal.move(
-                Event.HELD,
-                next=Next("report") if tell else DONE,
-                reason_code="HELD",
-                reason_text=why,
-            )
-        journal.add(
-            OpenCase(
-                "payout_held",
-                journal.payout["id"],
-                f"{why} Find the transfer at the PSP before anything is decided.",
-                "high",
-                {"reference": attempt["reference"], "psp": attempt["psp"]},
-            )
-        )
-
-
-def _our_fault(attempt: Row, why: str, data: dict[str, Any]) -> OpenCase:
-    return OpenCase(
-        "psp_refuses_us",
-        f"{attempt['psp']}:{attempt['currency']}",
-        f"{why} Check float, limits and credentials.",
-        "high",
-        data,
-    )
 
 
 def _read(connection: Any, payout_id: str) -> tuple[Row, list[Row]]:

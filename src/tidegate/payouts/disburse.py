@@ -14,29 +14,31 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
-from tidegate.db.rows import DONE, Change, Insert, Next
-from tidegate.errors import BadInput, NotInTable, PolicyRefusal
+from tidegate.db.rows import DONE, Insert, Next
+from tidegate.errors import BadInput, NotInTable, PolicyRefusal, PspsUnavailable, SwitchedOff
 from tidegate.ledger.book import Record
 from tidegate.money.amount import Money
 from tidegate.money.currency import parse_currency
 from tidegate.payouts.conclude import go_on, states_of
 from tidegate.payouts.facts import FactsReader
+from tidegate.payouts.ownership import Owner, Ownership
 from tidegate.payouts.policy import Facts, Plan, choose
 from tidegate.payouts.postings import rehold
 from tidegate.payouts.recipients import account_number, narration, same_holder
 from tidegate.payouts.references import attempt_reference
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.sending import Sender, Turn
-from tidegate.payouts.states import AttemptEvent, AttemptState, Event, State
-from tidegate.payouts.store import Journal, Row, attempts_of, payout_by_id, standing_attempt
+from tidegate.payouts.states import AttemptState, Event, State
+from tidegate.payouts.store import Journal, Row, attempts_of, standing_attempt
 from tidegate.payouts.tables import attempts
 from tidegate.ports.bank import Bank, Fault, PayoutRequest, Resolved, Unavailable
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
 
-__all__ = ["Disburse", "Send"]
+__all__ = ["Disburse"]
 
 _NAME_TRIES = 4
+_REST_MS = 5_000
 
 _Earlier = tuple[tuple[str, AttemptState], ...]
 
@@ -52,6 +54,7 @@ class Disburse:
         randomness: Randomness,
         rules: Rules,
         facts: FactsReader,
+        ownership: Ownership,
         sender: Sender,
         bank: Bank,
     ) -> None:
@@ -61,6 +64,7 @@ class Disburse:
         self._randomness = randomness
         self._rules = rules
         self._facts = facts
+        self._ownership = ownership
         self._sender = sender
         self._bank = bank
 
@@ -77,6 +81,8 @@ class Disburse:
             await self._committer.commit(journal.unit)
             return
         earlier = tuple(states_of(payout["round"], rows))
+        if self._ownership.is_late(payout) and not await self._still_ours(journal, claimed):
+            return
         facts = await self._facts.now()
         plan = choose(
             currency=payout["currency"],
@@ -87,7 +93,9 @@ class Disburse:
             rules=self._rules,
             already_held=(payout["psp"], payout["held"]),
         )
-        if isinstance(plan, PolicyRefusal):
+        if isinstance(plan, PspsUnavailable | SwitchedOff) and self._may_wait(payout, earlier):
+            journal.keep(claimed.held, Next(str(payout["kind"]), _REST_MS), again=True)
+        elif isinstance(plan, PolicyRefusal):
             self._give_up(journal, claimed, earlier, facts, plan.code, plan.detail)
         elif plan.psp != self._bank.name:
             # Since accept our PSP was switched off, rests, or lost the institution.
@@ -111,6 +119,30 @@ class Disburse:
                 await self._disburse(journal, claimed, attempt, earlier)
                 return
         await self._committer.commit(journal.unit)
+
+    def _may_wait(self, payout: Row, earlier: _Earlier) -> bool:
+        """Its PSP rests or is switched off: an order whose float is set aside waits a while."""
+        ruled_out = {*payout["exclude_psps"], *(psp for psp, _ in earlier)}
+        waited_ms = self._clock.now_ms() - (payout["accepted_at"] or payout["offered_at"])
+        return payout["psp"] not in ruled_out and bool(waited_ms < self._rules.unsent_limit_ms)
+
+    async def _still_ours(self, journal: Journal, claimed: Claimed) -> bool:
+        """Ask before a late first payment; ``False`` when the turn ended here."""
+        owner, said = await self._ownership.ask(claimed.row, claimed.tries)
+        journal.exchanged(said)
+        match owner:
+            case Owner.OURS:
+                return True
+            case Owner.NOT_OURS:
+                for entry in rehold(claimed.row, None, 0):
+                    journal.add(Record(entry))
+                holds = claimed.row["holds"] + 1
+                journal.move(Event.NOT_OURS, lease=claimed.held, next=DONE, held=0, holds=holds)
+            case Owner.NOT_KNOWN:
+                wait = exponential_ms(claimed.tries, self._randomness)
+                journal.keep(claimed.held, Next(str(claimed.row["kind"]), wait), again=True)
+        await self._committer.commit(journal.unit)
+        return False
 
     async def _disburse(
         self, journal: Journal, claimed: Claimed, attempt: dict[str, Any], earlier: _Earlier
@@ -229,78 +261,6 @@ class Disburse:
             "sends": 1,
             "lookups": 0,
             "not_found": 0,
+            "maybe_sent": False,
             "created_at": now_ms,
         }
-
-
-class Send:
-    """The verb of attempts that are to be sent (again): prepared, or unknown and never found."""
-
-    def __init__(
-        self,
-        database: Database,
-        committer: Committer,
-        clock: Clock,
-        randomness: Randomness,
-        rules: Rules,
-        facts: FactsReader,
-        sender: Sender,
-    ) -> None:
-        self._database = database
-        self._committer = committer
-        self._clock = clock
-        self._randomness = randomness
-        self._rules = rules
-        self._facts = facts
-        self._sender = sender
-
-    async def __call__(self, claimed: Claimed) -> None:
-        attempt = claimed.row
-        state = AttemptState(attempt["state"])
-        payout = await self._database.fetch(lambda c: payout_by_id(c, attempt["payout_id"]))
-        assert payout is not None  # by foreign key
-        rows = await self._database.fetch(lambda c: attempts_of(c, attempt["payout_id"]))
-        others = [row for row in rows if row["id"] != attempt["id"]]
-        earlier = tuple(states_of(attempt["round"], others))
-        journal = Journal(payout, self._clock, self._randomness)
-        if state not in {AttemptState.PREPARED, AttemptState.UNKNOWN}:
-            look = self._sender.look_up_at_last
-            journal.add(Change(attempts, attempt["id"], held=claimed.held, next=look))
-            await self._committer.commit(journal.unit)
-            return
-        if state is AttemptState.PREPARED and self._too_old(attempt):
-            journal.attempt(
-                attempt,
-                AttemptEvent.WITHDRAWN,
-                lease=claimed.held,
-                next=DONE,
-                final_at=self._clock.now_ms(),
-            )
-            go_on(
-                journal,
-                rounds_attempts=[*earlier, (attempt["psp"], AttemptState.WITHDRAWN)],
-                fault=Fault.PSP,
-                code="PSP_TIMEOUT",
-                why="The PSP could not be reached.",
-                facts=await self._facts.now(),
-                rules=self._rules,
-            )
-            await self._committer.commit(journal.unit)
-            return
-        sending = {
-            "state": AttemptState.SENDING.value,
-            "sends": attempt["sends"] + 1,
-            "sent_at": self._clock.now_ms(),
-        }
-        expect = {"state": state.value, "fence": attempt["fence"]}
-        journal.add(Change(attempts, attempt["id"], values=sending, expect=expect))
-        journal.note("sent_again", {"reference": attempt["reference"]})
-        await self._committer.commit(journal.unit)
-        await self._sender.send(
-            Turn(payout, {**attempt, **sending}, claimed, own=True, earlier=earlier)
-        )
-
-    def _too_old(self, attempt: Row) -> bool:
-        """Unsent for so long that the order is better given back."""
-        unsent_ms = self._clock.now_ms() - attempt["created_at"]
-        return bool(unsent_ms > self._rules.unsent_limit_ms)

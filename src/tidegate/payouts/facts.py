@@ -56,6 +56,10 @@ class FactsReader:
         self._available: Mapping[tuple[str, str], int] = {}
         self._switched_off: frozenset[str] = frozenset()
 
+    def forget(self) -> None:
+        """The next question is answered by a new reading."""
+        self._read_at = float("-inf")
+
     async def now(self) -> Facts:
         async with self._reading:  # who comes during a reading waits for its result
             if self._clock.monotonic() - self._read_at > _FRESH_S:

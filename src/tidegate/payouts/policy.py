@@ -110,9 +110,12 @@ def choose(
     hold = amount + rules.fee_max.get(currency, 0)
     critical = rules.critical_balance.get(currency, 0)
     for psp in usable:
+        plan = Plan(psp, facts.routes[psp, institution], hold)
         available = facts.available.get((psp, currency), 0)
         if already_held is not None and already_held[0] == psp:
-            available += already_held[1]
-        if available >= max(hold, critical):
-            return Plan(psp, facts.routes[psp, institution], hold)
+            # The threshold stops new orders, not one whose float is set aside.
+            if already_held[1] + available >= hold:
+                return plan
+        elif available >= max(hold, critical):
+            return plan
     return InsufficientBalance()

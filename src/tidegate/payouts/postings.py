@@ -12,6 +12,7 @@ from tidegate.ledger.entry import Entry, transfer
 
 __all__ = [
     "FloatAccounts",
+    "found_again",
     "funded",
     "opened",
     "paid",
@@ -200,6 +201,13 @@ def surplus_gone(at: FloatAccounts, reading_id: str, amount: int) -> Entry:
         "float.surplus_gone",
         reading_id,
         (at.surplus, at.suspense, amount),
+    )
+
+
+def found_again(at: FloatAccounts, reading_id: str, amount: int) -> Entry:
+    """What was missing is there after all: it may be promised again."""
+    return transfer(
+        f"{reading_id}:found", "float.found_again", reading_id, (at.available, at.missing, amount)
     )
 
 

@@ -42,7 +42,7 @@ class Keep:
 
     async def __call__(self, psp: str, event: WebhookEvent, raw: bytes, received_ms: int) -> bool:
         """``False`` if the same event was kept before: nothing changes then."""
-        key = event.dedupe_key[:200]
+        key = event.dedupe_key.replace("\0", "")[:200]
         known = await self._database.fetch(
             lambda c: c.execute(_known, {"source": psp, "dedupe_key": key}).first()
         )

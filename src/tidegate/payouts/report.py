@@ -33,6 +33,7 @@ __all__ = ["Report", "cancel_reason"]
 
 _FULFIL_LIMIT_S = 60.0
 _ACCEPT_LIMIT_S = 30.0
+_FRESH_MS = 60_000
 
 # The aggregator has the success on record: saying it again could only do harm.
 _HAS_SUCCESS = frozenset({"validated", "settling", "settled"})
@@ -157,7 +158,10 @@ class Report:
             said = accepted.exchanges
         # Something else was told before this success, or an answer was lost: it may have been
         # given to another meanwhile, whom a stray fulfil would block (aggregator.md 4.3).
-        if claimed.tries > 1 or row["accept_first"] or row["told_at"] is not None:
+        # So it may if /tx_status told the success before this first report could.
+        fresh = row["paid_at"] is not None and self._clock.now_ms() - row["paid_at"] < _FRESH_MS
+        told = row["accept_first"] or row["told_at"] is not None
+        if claimed.tries > 1 or told or not fresh:
             ours, status, asked = await self._whose(claimed)
             said = (*said, *asked)
             if ours is None and not self._blind(claimed):
@@ -215,6 +219,10 @@ class Report:
             ours, status, said = await self._whose(claimed)
             if ours is None and not self._blind(claimed):
                 await self._later(claimed, said)
+                return
+            if failed and status in _HAS_SUCCESS:
+                why = "The aggregator has this order as paid, and it was not paid from here."
+                await self._refused_success(claimed, said, why)
                 return
             if ours is False or (not failed and status in _NOT_CANCELLABLE):
                 await self._reported(claimed, said, status or "not ours")
@@ -328,7 +336,7 @@ class Report:
             next=DONE,
             detail={"answer": how},
             told_at=self._clock.now_ms(),
-            accept_first=False,
+            **self._accepted_first(claimed),
             **values,
         )
         await self._committer.commit(journal.unit)
@@ -352,9 +360,13 @@ class Report:
             next=DONE,
             detail={"why": why},
             told_at=self._clock.now_ms(),
-            accept_first=False,
+            **self._accepted_first(claimed),
         )
         await self._committer.commit(journal.unit)
+
+    def _accepted_first(self, claimed: Claimed) -> dict[str, bool]:
+        """Done with; but not a wish that came while this report was under way."""
+        return {"accept_first": False} if claimed.row["accept_first"] else {}
 
     def _refused(self, journal: Journal, answer: SayAnswer) -> None:
         match answer.said:

@@ -14,7 +14,7 @@ from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Change, Held, Next
-from tidegate.errors import Stale
+from tidegate.errors import FloorBroken, Stale
 from tidegate.payouts.circuit import Circuits
 from tidegate.payouts.conclude import go_on
 from tidegate.payouts.facts import FactsReader
@@ -27,11 +27,14 @@ from tidegate.wire.dialect import Dialect
 from tidegate.work.backoff import exponential_ms, scheduled_ms
 from tidegate.work.claim import Claimed
 
-__all__ = ["Sender", "Turn", "recorded"]
+__all__ = ["DUPLICATE", "Sender", "Turn", "recorded"]
 
 # A sending attempt is looked up when its call must long be over.
 _SENDING_GRACE_MS = 5_000
 _RACES = 3
+
+# An attempt's ``reason_code`` while all that is known is that its reference is taken.
+DUPLICATE = "duplicate_reference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Turn:
     @property
     def maybe_sent_before(self) -> bool:
         """An earlier send of the same bytes may have arrived."""
-        return bool(self.attempt["sends"] > 1 and self.attempt["not_found"] > 0)
+        return bool(self.attempt["maybe_sent"])
 
 
 class Sender:
@@ -104,6 +107,8 @@ class Sender:
             try:
                 await self._committer.commit(journal.unit)
                 return
+            except FloorBroken:
+                self._facts.forget()  # the other PSP's float was taken meanwhile: decide again
             except Stale:
                 turn = await self._again(turn)
                 sending = AttemptState(turn.attempt["state"]) is AttemptState.SENDING
@@ -173,7 +178,13 @@ class Sender:
                 journal.attempt(attempt, AttemptEvent.TAKEN, lease=lease, next=now, **values)
                 self._payout_waits(journal, turn, tell=True)
             case OutcomeKind.DUPLICATE:
-                journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=Next(confirm))
+                journal.attempt(
+                    attempt,
+                    AttemptEvent.UNCLEAR,
+                    lease=lease,
+                    next=Next(confirm),
+                    reason_code=DUPLICATE,
+                )
                 self._payout_waits(journal, turn, tell=False)
             case OutcomeKind.UNKNOWN:
                 journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon)
@@ -249,11 +260,16 @@ class Sender:
 def recorded(outcome: Outcome) -> dict[str, Any]:
     """The columns of an attempt that an outcome fills, where it says something."""
     stated: dict[str, Any] = {
-        "psp_id": outcome.psp_id,
-        "session_id": outcome.session_id,
-        "raw_status": outcome.raw_status,
-        "reason_code": outcome.reason_code,
+        "psp_id": _cut(outcome.psp_id, 128),
+        "session_id": _cut(outcome.session_id, 128),
+        "raw_status": _cut(outcome.raw_status, 64),
+        "reason_code": _cut(outcome.reason_code, 64),
         "reason_text": outcome.reason_text,
         "fault": outcome.fault.value if outcome.fault else None,
     }
     return {name: value for name, value in stated.items() if value is not None}
+
+
+def _cut(text: str | None, most: int) -> str | None:
+    """A PSP's word may be longer than any it documents; its beginning is kept."""
+    return None if text is None else text[:most]

@@ -119,11 +119,13 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (State.ACCEPTED, Event.DISPATCHED): State.PROCESSING,
     (State.ACCEPTED, Event.WITHDRAWN): State.CANCELLED,
     (State.ACCEPTED, Event.HELD): State.HELD,
-    (State.ACCEPTED, Event.PAID_LATE): State.HELD,
+    (State.ACCEPTED, Event.PAID_LATE): State.PAID,
+    (State.ACCEPTED, Event.NOT_OURS): State.EXPIRED,  # asked again before a late first payment
     (State.PROCESSING, Event.DISPATCHED): State.PROCESSING,  # another PSP, after certain failure
     (State.PROCESSING, Event.PAID): State.PAID,
     (State.PROCESSING, Event.WITHDRAWN): State.CANCELLED,
     (State.PROCESSING, Event.GAVE_UP): State.FAILED,
+    (State.PROCESSING, Event.NOT_OURS): State.EXPIRED,  # asked again; no transfer ever left
     (State.PROCESSING, Event.HELD): State.HELD,
     (State.PROCESSING, Event.PAID_LATE): State.HELD,
     (State.HELD, Event.HELD): State.HELD,  # a second reason
@@ -163,6 +165,13 @@ _S, _E = AttemptState, AttemptEvent
 ATTEMPT_TRANSITIONS: Mapping[tuple[AttemptState, AttemptEvent], AttemptState] = {
     (_S.PREPARED, _E.SENT): _S.SENDING,
     (_S.PREPARED, _E.WITHDRAWN): _S.WITHDRAWN,
+    # A PSP that knows what we proved unsent: its word is taken.
+    (_S.PREPARED, _E.UNCLEAR): _S.PREPARED,
+    (_S.PREPARED, _E.TAKEN): _S.PENDING,
+    (_S.PREPARED, _E.FAILED): _S.FAILED,
+    (_S.PREPARED, _E.FAILED_AMBIGUOUSLY): _S.COOLING,
+    (_S.PREPARED, _E.PAID): _S.PAID,
+    (_S.PREPARED, _E.HELD): _S.HELD,
     (_S.SENDING, _E.NOT_SENT): _S.PREPARED,
     (_S.SENDING, _E.UNCLEAR): _S.UNKNOWN,
     (_S.SENDING, _E.TAKEN): _S.PENDING,
@@ -224,6 +233,11 @@ ATTEMPT_TRANSITIONS: Mapping[tuple[AttemptState, AttemptEvent], AttemptState] = 
     (_S.REJECTED, _E.HELD): _S.REJECTED,
     (_S.REJECTED, _E.PAID): _S.REJECTED,  # likewise
     (_S.WITHDRAWN, _E.UNCLEAR): _S.WITHDRAWN,
+    (_S.WITHDRAWN, _E.TAKEN): _S.WITHDRAWN,
+    (_S.WITHDRAWN, _E.FAILED): _S.WITHDRAWN,
+    (_S.WITHDRAWN, _E.FAILED_AMBIGUOUSLY): _S.WITHDRAWN,
+    (_S.WITHDRAWN, _E.HELD): _S.WITHDRAWN,
+    (_S.WITHDRAWN, _E.PAID): _S.WITHDRAWN,  # likewise
 }
 
 

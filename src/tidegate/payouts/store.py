@@ -71,7 +71,7 @@ class Journal:
         state = after(before, event)
         now_ms = self._clock.now_ms()
         detail = dict(detail or {})
-        if state in ENDED:
+        if state in ENDED and before not in ENDED:
             values.setdefault("ended_at", now_ms)
             detail["currency"] = self.payout["currency"]
             detail["took_ms"] = now_ms - self.payout["offered_at"]

@@ -17,6 +17,8 @@ from tidegate.cases.tables import cases, operator_actions
 from tidegate.db.engine import any_of, any_values
 from tidegate.db.inbox import inbox
 from tidegate.ledger.tables import accounts, entries, legs
+from tidegate.money.amount import Money, to_text
+from tidegate.money.currency import parse_currency
 from tidegate.observability.redaction import initials, last_four, redact_exchange
 from tidegate.payouts.store import Row, attempts_of
 from tidegate.payouts.tables import (
@@ -71,6 +73,13 @@ class Story:
     attempts: Sequence[Row]
     open_cases: Sequence[Row]
     lines: Sequence[Line]
+
+    @property
+    def last_answers(self) -> dict[str, str]:
+        """How the last call to each counterparty ended, in a few words."""
+        return {
+            line.data["counterparty"]: line.what for line in self.lines if line.kind == "exchange"
+        }
 
 
 def list_payouts(
@@ -236,7 +245,7 @@ def _entries(connection: Connection, payout: Row) -> Iterator[Line]:
     for its_legs in by_entry.values():
         entry = its_legs[0]
         moved = ", ".join(
-            f"{'debit' if leg['side'] == 'D' else 'credit'} {leg['path']} {leg['amount']}"
+            f"{'debit' if leg['side'] == 'D' else 'credit'} {leg['path']} {_major(leg)}"
             for leg in its_legs
         )
         yield Line(
@@ -257,6 +266,10 @@ def _entries(connection: Connection, payout: Row) -> Iterator[Line]:
                 ],
             },
         )
+
+
+def _major(leg: Row) -> str:
+    return to_text(Money(leg["amount"], parse_currency(leg["currency"])))
 
 
 def _webhooks(connection: Connection, payout: Row, rows: Sequence[Row]) -> Iterator[Line]:
@@ -371,6 +384,7 @@ _legs_of = (
         entries.c.kind,
         entries.c.recorded_at,
         accounts.c.path,
+        accounts.c.currency,
         legs.c.side,
         legs.c.amount,
     )

@@ -120,6 +120,8 @@ attempts = Table(
     Column("sends", Integer, nullable=False, default=0),
     Column("lookups", Integer, nullable=False, default=0),
     Column("not_found", Integer, nullable=False, default=0),
+    # An earlier send of these bytes may have arrived.
+    Column("maybe_sent", Boolean, nullable=False, default=False),
     Column("cooling_since", Millis, nullable=True),
     # When it became certain, one way or the other; a float band counts it until then.
     Column("final_at", Millis, nullable=True),
@@ -218,6 +220,7 @@ psp_balances = Table(
     Column("currency", String(16), nullable=False),
     Column("reading", Minor, nullable=True),
     Column("read_at", Millis, nullable=True),
+    Column("opened_at", Millis, nullable=True),
     # Rises with every entry that changes what should be there outside an order's life: a
     # comparison that began before such an entry is thrown away.
     Column("version", BigInteger, nullable=False, default=0),

@@ -6,7 +6,7 @@ Both are read here as the verbs would read them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,9 +77,16 @@ def step_of(row: Row, now_ms: int) -> Step | None:
 
 
 def waiting(
-    payout: Row, attempts: Sequence[Row], open_cases: Sequence[Row], rules: Rules, now_ms: int
+    payout: Row,
+    attempts: Sequence[Row],
+    open_cases: Sequence[Row],
+    rules: Rules,
+    now_ms: int,
+    *,
+    last_answers: Mapping[str, str] | None = None,
 ) -> Waiting:
-    """Say what ``payout`` waits for. ``attempts`` are all of it, ``open_cases`` those about it."""
+    """Say what ``payout`` waits for. ``attempts`` are all of it, ``open_cases`` those about it,
+    ``last_answers`` a few words by counterparty (``aggregator``, a PSP's name)."""
     due = [step_of(row, now_ms) for row in (payout, *attempts)]
     steps = tuple(sorted((step for step in due if step is not None), key=lambda step: step.at))
     state = State(payout["state"])
@@ -115,6 +122,9 @@ def waiting(
             )
         case _:
             on, why = _ended(payout, state, reporting)
+    last = (last_answers or {}).get(on.removeprefix("the "))
+    if last is not None:
+        why += f" Last answer: {last}."
     if open_cases:
         numbers = ", ".join(str(case["id"]) for case in open_cases)
         plural = "s are" if len(open_cases) > 1 else " is"
@@ -196,7 +206,10 @@ def _ended(payout: Row, state: State, reporting: bool) -> tuple[str, str]:
     because = f" ({reason.rstrip('.')})" if reason else ""
     match state:
         case State.FULFILLED:
-            return _NOTHING, "Done: paid, and the aggregator has it on record."
+            return _NOTHING, (
+                "Done: paid, and the aggregator has it on record. The PSP is asked again after an "
+                "hour and after a day, should it take the money back."
+            )
         case State.EXPIRED:
             return _NOTHING, f"Over: it was never ours{because}. Nothing was paid."
         case _ if reporting:

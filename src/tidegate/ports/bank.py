@@ -155,6 +155,7 @@ class Credit:
     psp_id: str
     amount: Money
     exchange: Exchange
+    completed_ms: int | None = None  # when the PSP booked it, where it says so
 
 
 @dataclass(frozen=True, slots=True)

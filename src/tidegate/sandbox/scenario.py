@@ -12,6 +12,7 @@ ordinary traffic. A mix of fewer orders than there are troubles has the first on
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +46,10 @@ class Trouble:
 
     ``dialect`` is set where a fault makes sense in one dialect only. A ``private`` order is not
     offered to anybody else, so that a payout that must fail fails once. ``times`` is how often the
-    passing ones among the faults strike.
+    passing ones among the faults strike. ``naira`` bounds the amount where it matters: a failure
+    that may still turn into a success is believed once the balance proves that its debit is back,
+    and that proof is hidden as long as as much is out for other transfers. So what stays with a
+    person is small in this mix, and what fails in that way is large.
     """
 
     end: End
@@ -54,6 +58,7 @@ class Trouble:
     dialect: Dialect | None = None
     private: bool = False
     times: int = 1
+    naira: tuple[int, int] | None = None
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -61,6 +66,9 @@ class Trouble:
 
 
 NO_TROUBLE: Final = Trouble(End.PAID)
+_SMALL: Final = (1_000, 4_000)
+_LARGE: Final = (60_000, 240_000)
+_ORDINARY: Final = (2_000, 250_000)
 
 TROUBLES: Final[tuple[Trouble, ...]] = (
     # -- the bank's answer to a transfer is lost or useless: looked up, sent again only on proof --
@@ -87,9 +95,9 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
     Trouble(End.PAID, (_B.UNAUTHORISED,)),
     # -- failed, and not for certain; or not, and seemingly -------------------------------------
     Trouble(End.PAID, (_B.FAILED_THEN_PAID,)),
-    Trouble(End.UNPAID, (_B.FAILED_TIMEOUT,), private=True),
-    Trouble(End.UNPAID, (_B.FAILED_MALFUNCTION,), private=True),
-    Trouble(End.UNPAID, (_B.FAILED_BANK_UNAVAILABLE,), private=True),
+    Trouble(End.UNPAID, (_B.FAILED_TIMEOUT,), private=True, naira=_LARGE),
+    Trouble(End.UNPAID, (_B.FAILED_MALFUNCTION,), private=True, naira=_LARGE),
+    Trouble(End.UNPAID, (_B.FAILED_BANK_UNAVAILABLE,), private=True, naira=_LARGE),
     Trouble(End.UNPAID, (_B.FAILED_UNSUCCESSFUL,)),
     Trouble(End.UNPAID, (_B.FAILED_UNSUCCESSFUL, _B.WEBHOOK_FORGED_SUCCESS), private=True),
     Trouble(End.UNPAID, (_B.FAILED_INSUFFICIENT,), private=True),
@@ -116,8 +124,8 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
     Trouble(End.UNPAID, (), (_A.UNKNOWN_CURRENCY,), dialect="live"),
     Trouble(End.UNPAID, (), (_A.TOO_LARGE,), dialect="live"),
     # -- a person has to look --------------------------------------------------------------------
-    Trouble(End.PERSON, (_B.DECLINED,)),
-    Trouble(End.PERSON, (_B.LOOKUP_OTHER_AMOUNT,)),
+    Trouble(End.PERSON, (_B.DECLINED,), naira=_SMALL),
+    Trouble(End.PERSON, (_B.LOOKUP_OTHER_AMOUNT,), naira=_SMALL),
     Trouble(End.PERSON, (), (_A.REASSIGNED_403,)),
     Trouble(End.PERSON, (), (_A.ALREADY_REFUNDED,)),
     Trouble(End.INCIDENT, (_B.REVERSED,)),
@@ -221,8 +229,9 @@ def _plan(
 ) -> Planned:
     spec = chance.uniform(0, 1) < _SPEC_SHARE
     dialect = trouble.dialect or ("spec" if spec else "live")
-    # From some thousand naira to some hundred thousand, small ones far more often.
-    naira = Decimal(round(10 ** chance.uniform(3.3, 5.4)))
+    # Small ones are far more frequent.
+    least, most = trouble.naira or _ORDINARY
+    naira = Decimal(round(10 ** chance.uniform(math.log10(least), math.log10(most))))
     # LIVE knows whole units only, SPEC may send a fraction.
     cents = Decimal(round(chance.uniform(0, 99))) / 100 if dialect == "spec" else Decimal(0)
     account = f"2{(number + 1) * _ACCOUNT_STEP % _ACCOUNTS:09d}"

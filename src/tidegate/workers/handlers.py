@@ -7,10 +7,13 @@ from tidegate.db.inbox import inbox
 from tidegate.payouts.accept import Accept
 from tidegate.payouts.answer import CheckOwnership
 from tidegate.payouts.confirm import Confirm
-from tidegate.payouts.disburse import Disburse, Send
+from tidegate.payouts.disburse import Disburse
+from tidegate.payouts.endings import Endings
+from tidegate.payouts.ownership import Ownership
 from tidegate.payouts.prompts import ReadWebhook
 from tidegate.payouts.push import PushBalance
 from tidegate.payouts.report import Report
+from tidegate.payouts.resend import Send
 from tidegate.payouts.sending import Sender
 from tidegate.payouts.tables import attempts, payouts
 from tidegate.work.pace import Pace
@@ -21,6 +24,7 @@ from tidegate.workers.periodic import Periodic
 __all__ = ["kinds_of", "push_balance"]
 
 _FULFIL_S = 60.0
+_ASK_S = 30.0
 
 
 def push_balance(app: Application) -> PushBalance:
@@ -36,35 +40,37 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
     one = (app.committer, app.clock, app.randomness)
     two = (app.database, *one)
     accept = Accept(*one, app.rules, app.facts, app.aggregator)
+    ownership = Ownership(app.clock, app.aggregator)
     report = Report(*one, app.aggregator)
-    ownership = CheckOwnership(*one, app.aggregator)
+    check_ownership = CheckOwnership(*one, app.aggregator)
     push = push_balance(app)
     kinds = [
         Kind(payouts, "accept", accept, work.accept_concurrency),
         Kind(payouts, "report", report, work.report_concurrency, _FULFIL_S),
-        Kind(payouts, "ownership", ownership, work.periodic_concurrency),
+        Kind(payouts, "ownership", check_ownership, work.periodic_concurrency),
         Kind(periodic, "push", push, len(app.rules.currencies)),
     ]
     for name, bank in app.banks.items():
         able = bank.capabilities()
         pace = Pace(app.clock, float(work.lookup_rate.get(name) or 200))
         sender = Sender(*two, app.rules, app.facts, app.circuits, bank)
-        disburse = Disburse(*two, app.rules, app.facts, sender, bank)
-        send = Send(*two, app.rules, app.facts, sender)
-        confirm = Confirm(*two, app.rules, app.facts, app.circuits, app.float_, pace, bank)
+        disburse = Disburse(*two, app.rules, app.facts, ownership, sender, bank)
+        send = Send(*two, app.rules, app.facts, ownership, sender)
+        endings = Endings(app.clock, app.rules, app.facts, app.circuits, app.float_)
+        confirm = Confirm(*two, app.rules, app.circuits, app.float_, endings, pace, bank)
         read = ReadWebhook(*two, app.float_, bank)
         in_flight = work.psp_concurrency
         disbursing = min(in_flight, work.disburse_concurrency)
         kinds += [
-            # The name enquiry comes before the transfer in the same turn.
+            # Whose the order is, the name enquiry and the transfer may come in one turn.
             Kind(
                 payouts,
                 f"disburse:{name}",
                 disburse,
                 disbursing,
-                able.submit_timeout_s + able.lookup_timeout_s,
+                able.submit_timeout_s + able.lookup_timeout_s + _ASK_S,
             ),
-            Kind(attempts, f"send:{name}", send, in_flight, able.submit_timeout_s),
+            Kind(attempts, f"send:{name}", send, in_flight, able.submit_timeout_s + _ASK_S),
             # A look-up may be tried three times, and a cooled failure reads the balance as well.
             Kind(
                 attempts,

@@ -20,6 +20,7 @@ from tidegate.errors import WriteRefused
 from tidegate.ledger.audit import audit
 from tidegate.ledger.seal import Seal
 from tidegate.payouts.answer import CheckOrders
+from tidegate.payouts.facts import read_float
 from tidegate.payouts.institutions import RefreshBanks
 from tidegate.payouts.push import push_id
 from tidegate.payouts.sweep import SweepAttempts, SweepPayouts
@@ -76,6 +77,7 @@ class Periodic:
             Chore("seal", every.seal, self._seal),
             Chore("audit", every.audit, self._audit, 600.0),
         )
+        self._critical: set[str] = set()
         self._scheduler = AsyncIOScheduler(timezone="UTC")
 
     @property
@@ -126,12 +128,33 @@ class Periodic:
     async def _heartbeat(self) -> dict[str, Any]:
         """A worker lives; what it knows of the PSPs, and how far the database's clock is away."""
         app = self._app
+        await self._watch_threshold()
         before = app.clock.now_ms()
         theirs = await app.database.read(app.database.now_ms)
         return {
             "resting": sorted(app.circuits.resting()),
             "clock_ahead_ms": abs(theirs - before),
         }
+
+    async def _watch_threshold(self) -> None:
+        """Float below the critical threshold: a case when it falls, not at every look (A9)."""
+        app = self._app
+        float_ = await app.database.fetch(read_float)
+        for (psp, currency), parts in float_.items():
+            place = f"{psp}:{currency}"
+            if parts["available"] >= app.rules.critical_balance.get(currency, 0):
+                self._critical.discard(place)
+            elif place not in self._critical:
+                self._critical.add(place)
+                case = OpenCase(
+                    "float_critical",
+                    place,
+                    "The available float is below CRITICAL_BALANCE_THRESHOLD: no more orders are "
+                    "taken through this PSP. Fund the account.",
+                    "high",
+                    {"available": parts["available"]},
+                )
+                await app.committer.commit(Unit([case]))
 
     async def _balances(self) -> dict[str, Any]:
         """Compare every PSP's balance with the books (A9)."""

@@ -15,12 +15,15 @@ from tests.acceptance.counterparty.aggregator import CLIENT_ID, SECRET
 from tests.acceptance.counterparty.lenco import ACCOUNT_ID, TOKEN
 from tests.acceptance.counterparty.server import Answer, send
 
-__all__ = ["Node", "free_port", "migrate"]
+__all__ = ["LENCO_TIMEOUT_S", "Node", "free_port", "migrate"]
 
 _ROOT = Path(__file__).parents[3]
 _MIGRATE_S_MAX = 60
 _START_S_MAX = 30
 _STOP_S_MAX = 15
+
+# How long the node waits for the bank; a scripted answer that is later is lost.
+LENCO_TIMEOUT_S = 2
 
 # Everything that waits for minutes in production waits for a second or two here.
 _QUICK = {
@@ -39,7 +42,7 @@ _QUICK = {
     "ACCEPT_MARGIN": "1",
     "AGGREGATOR_TIMEOUT": "4",
     "AGGREGATOR_FULFIL_TIMEOUT": "4",
-    "LENCO_TIMEOUT": "3",
+    "LENCO_TIMEOUT": str(LENCO_TIMEOUT_S),
     "SHUTDOWN_GRACE": "3",
 }
 

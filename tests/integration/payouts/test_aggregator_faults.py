@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.payouts.conftest import OpenWorld
-from tests.support.world import World
+from tests.support.world import OpenWorld, World
 from tidegate.payouts.states import State
 from tidegate.payouts.tables import offers
 from tidegate.sandbox.aggregator.orders import PAID as SETTLING

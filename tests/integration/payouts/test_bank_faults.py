@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.payouts.conftest import OpenWorld
-from tests.support.world import World
+from tests.support.world import OpenWorld, World
 from tidegate.adapters.lenco import client
 from tidegate.payouts.states import AttemptState, State
 from tidegate.sandbox.aggregator.orders import Status

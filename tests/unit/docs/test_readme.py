@@ -47,8 +47,8 @@ def _faults(words: list[str]) -> list[str]:
             positional += 1
         elif (option := options.get(word.partition("=")[0])) is None:
             faults.append(f"{name} has no option {word}")
-        elif not option.is_flag and "=" not in word:
-            next(left, None)
+        elif not option.is_flag and "=" not in word and next(left, None) is None:
+            faults.append(f"{word} wants a value")
     arguments = [each for each in command.params if each.param_type_name == "argument"]
     needed = sum(each.required for each in arguments)
     most = sum(each.nargs if each.nargs > 0 else 99 for each in arguments)

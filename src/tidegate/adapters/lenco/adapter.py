@@ -44,6 +44,7 @@ from tidegate.ports.bank import (
     Unavailable,
     WebhookEvent,
 )
+from tidegate.wire.fields import read_rfc3339
 
 __all__ = ["LencoBank"]
 
@@ -201,7 +202,9 @@ class LencoBank:
         amount = _reading(data.get("amount"))
         if amount is None or amount.minor <= 0:
             return unavailable(said)
-        return Credit(psp_id, amount, said.exchange)
+        completed = data.get("completedAt")
+        completed_ms = read_rfc3339(completed) if isinstance(completed, str) else None
+        return Credit(psp_id, amount, said.exchange, completed_ms)
 
     def authenticate_webhook(self, headers: Mapping[str, str], raw: bytes) -> Rejected | None:
         return self._webhooks.authenticate(headers, raw)

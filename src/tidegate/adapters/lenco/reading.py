@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final
 
+from tidegate.adapters.exchanges import storable
 from tidegate.adapters.http import FailureKind
 from tidegate.adapters.lenco import tables
 from tidegate.adapters.lenco.client import Envelope, Said
@@ -58,7 +59,7 @@ def read_submit(said: Said, reference: str, body: bytes, currency: Currency) -> 
     if said.failure is not None:
         kind = _NO_ANSWER[said.failure.kind]
         return replace(outcome, kind=kind, reason_text=said.failure.why)
-    assert said.http is not None  # noqa: S101 -- an answer without a failure has a status
+    assert said.http is not None
     outcome = replace(outcome, retry_after_s=said.retry_after_s)
     if said.http in (401, 403):
         return replace(
@@ -242,7 +243,7 @@ def _held(outcome: Outcome, against: list[str]) -> Outcome:
 
 
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return storable(value) if isinstance(value, str) and value else None
 
 
 def _amount(value: object, currency: Currency) -> Money | None:
