@@ -20,7 +20,7 @@ from tidegate.db.engine import Database, Executor, ThreadExecutor, open_database
 from tidegate.db.identity import read_node_id
 from tidegate.db.inbox import inbox
 from tidegate.db.rows import Insert
-from tidegate.errors import AlreadyExists
+from tidegate.errors import AlreadyExists, ConfigurationError
 from tidegate.money.amount import parse_balance
 from tidegate.money.currency import parse_currency
 from tidegate.observability.metrics import Metrics
@@ -206,6 +206,11 @@ async def build(
         settings.database.url, clock, executor=executor, pool_size=settings.database.pool_size
     )
     node_id = await database.read(read_node_id)
+    if settings.node.node_id not in {None, node_id}:
+        await database.close()
+        raise ConfigurationError(
+            [f"NODE_ID is not this database's identity ({node_id}): run `tidegate migrate`."]
+        )
     rules = rules_of(settings, node_id)
 
     def committed(units: int, seconds: float) -> None:

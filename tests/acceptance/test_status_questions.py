@@ -38,7 +38,7 @@ def _offered(world: World, **fields: Any) -> Order:
 
 def _accepting(world: World) -> Order:
     order = world.order()
-    world.aggregator.scripts.add("accept", order.id, slowly(1.0))
+    world.aggregator.scripts.add("accept", order.id, slowly(0.5))
     world.offer(order)
     world.wait(order, "accept")
     return order
@@ -46,7 +46,7 @@ def _accepting(world: World) -> Order:
 
 def _sending(world: World) -> Order:
     order = world.order()
-    world.bank.scripts.add("transfer", order.account, slowly(1.0))
+    world.bank.scripts.add("transfer", order.account, slowly(0.5))
     world.offer(order)
     while not world.bank.posts_to(order.account):
         time.sleep(0.01)

@@ -128,13 +128,9 @@ def _end_on(sign: signal.Signals) -> None:
 
 
 def _introduce(scenario: Scenario, world: World) -> None:
-    faults = sum(len(trouble.faults) for trouble in TROUBLES)
-    say(f"Seed {scenario.seed}: {len(scenario.orders)} orders, {scenario.kinds} kinds of fault.")
+    say(f"Seed {scenario.seed}: {len(scenario.orders)} orders.")
     if scenario.missing:
-        say(
-            f"Too few orders for every fault: {len(scenario.missing)} of {faults} are left out "
-            f"(60 orders have them all)."
-        )
+        say(f"For every fault it takes {len(TROUBLES)} orders: some kinds are left out.")
     _addresses(world)
 
 

@@ -14,6 +14,7 @@ from tidegate.sandbox.bank import SandboxBank
 from tidegate.sandbox.bank.books import Kind
 from tidegate.sandbox.bank.transactions import Status as TransferStatus
 from tidegate.sandbox.bank.transactions import Transaction
+from tidegate.sandbox.faults import Fault
 from tidegate.sandbox.scenario import End, Planned, Scenario
 
 __all__ = ["Standing", "standings"]
@@ -86,6 +87,15 @@ class Standing:
         return any(
             transfer.status is TransferStatus.PENDING or transfer.queued
             for transfer in self.transfers
+        )
+
+    @property
+    def met(self) -> tuple[Fault, ...]:
+        """The faults that this order has met: those of the bank need an attempt to pay."""
+        trouble = self.planned.trouble
+        return (
+            *(trouble.bank if self.attempts else ()),
+            *(trouble.aggregator if self.order else ()),
         )
 
     @property

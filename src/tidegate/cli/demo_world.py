@@ -69,11 +69,12 @@ _TERMS = Terms(
     offers_max=4,
     reassign_interval_s=2.0,
     refund_interval_s=2.0,
-    refund_timeout_s=10.0,
+    refund_timeout_s=8.0,
     refunding_s=0.5,
     poll_interval_s=4.0,
-    first_poll_after_s=4.0,
-    fulfilment_validity_s=6.0,
+    # Later than the longest call to the bank, as the contract's 30 s are.
+    first_poll_after_s=9.0,
+    fulfilment_validity_s=12.0,
     settling_after_s=0.5,
     settled_after_s=0.5,
     polled_settling_after_s=2.0,
@@ -251,9 +252,7 @@ def _payout_count(connection: Connection) -> int:
 
 
 def _look(connection: Connection) -> Look:
-    rows = {
-        row["order_id"]: dict(row) for row in connection.execute(select(payouts)).mappings()
-    }
+    rows = {row["order_id"]: dict(row) for row in connection.execute(select(payouts)).mappings()}
     tried: dict[str, list[Row]] = {}
     for attempt in connection.execute(select(attempts).order_by(attempts.c.number)).mappings():
         tried.setdefault(attempt["payout_id"], []).append(dict(attempt))

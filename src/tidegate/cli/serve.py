@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -11,6 +12,7 @@ from typing import Any
 import structlog
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from tidegate import migrations
 from tidegate.api.app import make_app
@@ -24,9 +26,12 @@ from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
 from tidegate.workers.main import Worker
 
-__all__ = ["migrate", "register", "run", "serve_app"]
+__all__ = ["NO_WORKER", "configure_logs", "migrate", "register", "run", "serve_app"]
 
 log = structlog.get_logger()
+
+NO_WORKER = "TIDEGATE_NO_WORKER"
+"""Set for serving processes that only answer requests."""
 
 # A thread that writes to SQLite must not keep the event loop waiting for its turn.
 _SWITCH_S = 0.0005
@@ -48,7 +53,8 @@ def run(main: Coroutine[Any, Any, Any]) -> Any:
     return uvloop.run(main)
 
 
-def _logs(settings: Settings) -> None:
+def configure_logs(settings: Settings) -> None:
+    """Send the logs where the settings say."""
     observability = settings.observability
     configure(observability.log_level, json=observability.log_format == "json")
 
@@ -67,7 +73,7 @@ async def _start(settings: Settings, *, works: bool) -> tuple[Deps, Worker]:
     return make_deps(app, migrated=True), worker_
 
 
-def serve_app(settings: Settings, *, works: bool) -> Any:
+def serve_app(settings: Settings, *, works: bool) -> FastAPI:
     """The ASGI application with its worker, for any server."""
     running: list[Worker] = []
 
@@ -84,19 +90,20 @@ def serve_app(settings: Settings, *, works: bool) -> Any:
     return make_app(start, stop)
 
 
-def _uvicorn(settings: Settings, app: Any) -> uvicorn.Server:
-    config = uvicorn.Config(
-        app,
-        host=settings.server.host,
-        port=settings.server.port,
-        log_config=None,
-        access_log=False,
-        timeout_graceful_shutdown=int(settings.server.shutdown_grace),
-        timeout_keep_alive=75,
-        server_header=False,
-        lifespan="on",
-    )
-    return uvicorn.Server(config)
+def _server_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "host": settings.server.host,
+        "port": settings.server.port,
+        "log_config": None,
+        "access_log": False,
+        "timeout_graceful_shutdown": int(settings.server.shutdown_grace),
+        # Longer than what callers keep an idle connection, so that they close it, not we.
+        "timeout_keep_alive": 75,
+        "server_header": False,
+        "proxy_headers": bool(settings.server.trusted_proxies),
+        "forwarded_allow_ips": [str(network) for network in settings.server.trusted_proxies],
+        "lifespan": "on",
+    }
 
 
 def serve(
@@ -104,18 +111,34 @@ def serve(
     auto_migrate: bool = typer.Option(
         False, "--migrate", help="Bring the database up to date first."
     ),
+    workers: int = typer.Option(1, min=1, help="Serving processes (PostgreSQL)."),
+    reload: bool = typer.Option(False, "--reload", help="Start anew when the code changes."),
 ) -> None:
     """Answer requests and do the work, in one process."""
     settings = load()
-    _logs(settings)
-    if no_worker and settings.database.url.dialect == "sqlite":
+    configure_logs(settings)
+    if (no_worker or workers > 1) and settings.database.url.dialect == "sqlite":
         raise ConfigurationError(
-            ["On SQLite exactly one process serves: leave out --no-worker, or use PostgreSQL."]
+            [
+                "On SQLite exactly one process serves: leave out --no-worker and --workers, or "
+                "use PostgreSQL."
+            ]
         )
     with ServingLock(settings.database.url):
         if auto_migrate:
             run(_migrate(settings, "head"))
-        server = _uvicorn(settings, serve_app(settings, works=not no_worker))
+        if workers > 1 or reload:
+            os.environ[NO_WORKER] = "1" if no_worker else ""
+            uvicorn.run(
+                "tidegate.cli.asgi:create",
+                factory=True,
+                workers=workers,
+                reload=reload,
+                **_server_options(settings),
+            )
+            return
+        app = serve_app(settings, works=not no_worker)
+        server = uvicorn.Server(uvicorn.Config(app, **_server_options(settings)))
         run(server.serve())
     if not server.started:
         raise typer.Exit(1)
@@ -124,7 +147,7 @@ def serve(
 def worker() -> None:
     """Do the work without answering requests (PostgreSQL)."""
     settings = load()
-    _logs(settings)
+    configure_logs(settings)
     if settings.database.url.dialect == "sqlite":
         raise ConfigurationError(
             ["On SQLite exactly one process serves: use `tidegate serve`, or PostgreSQL."]
@@ -149,7 +172,7 @@ def migrate(
 ) -> None:
     """Bring the database to the schema of this program; make the node's identity if it has none."""
     settings = load()
-    _logs(settings)
+    configure_logs(settings)
     node_id = run(_migrate(settings, to, down_to))
     typer.echo(
         f"Migrated {settings.database.url.display}." + (f" Node {node_id}." if node_id else "")

@@ -36,14 +36,25 @@ def read_node_id(connection: Connection) -> str:
     return str(found)
 
 
-def write_node_id(connection: Connection, node_id: str | None) -> str:
-    """Make the identity if there is none; with ``node_id``, set it. Returns what stands then."""
+def write_node_id(connection: Connection, node_id: str | None, *, fixed: bool) -> str:
+    """Make the identity if there is none; with ``node_id``, set it. Returns what stands then.
+
+    ``fixed``: payouts carry references made from the identity, so it may not change any more.
+    Raises ``ConfigurationError``.
+    """
     found = connection.execute(select(node_identity.c.node_id)).scalar_one_or_none()
     if found is None:
         made = node_id or make_node_id()
         connection.execute(insert(node_identity).values(id=1, node_id=made))
         return made
-    if node_id is not None and node_id != found:
-        connection.execute(update(node_identity).values(node_id=node_id))
-        return node_id
-    return str(found)
+    if node_id is None or node_id == found:
+        return str(found)
+    if fixed:
+        raise ConfigurationError(
+            [
+                f"NODE_ID is {node_id}, but this database holds payouts of node {found}: leave "
+                "NODE_ID out, or use the database of that node."
+            ]
+        )
+    connection.execute(update(node_identity).values(node_id=node_id))
+    return node_id

@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from tidegate.cases import tables as _cases
 from tidegate.db import identity, inbox
@@ -58,13 +58,17 @@ async def is_current(database: Database) -> bool:
 async def upgrade(database: Database, *, node_id: str | None = None, to: str = "head") -> str:
     """Bring the database to revision ``to``; make the node's identity at the first migration.
 
-    Returns the node's identity (empty below the first migration).
+    Returns the node's identity (empty below the first migration). Raises ``ConfigurationError``
+    when ``node_id`` is another identity than that of the payouts in the database.
     """
 
     def run(connection: Connection) -> str:
         _lock(connection)
         command.upgrade(_config(connection), to)
-        return write_node_id(connection, node_id) if current(connection) else ""
+        if current(connection) is None:
+            return ""
+        has_payouts = connection.execute(select(_payouts.payouts.c.id).limit(1)).first()
+        return write_node_id(connection, node_id, fixed=has_payouts is not None)
 
     return await database.write(run)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeVar
 
 from tidegate.clock import Clock, Randomness
 from tidegate.sandbox.aggregator.orders import Dialect
@@ -26,6 +26,8 @@ from tidegate.sandbox.bank.institutions import account_name
 from tidegate.sandbox.faults import AggregatorFault, BankFault, Fault, FaultPlan
 
 __all__ = ["TROUBLES", "End", "Planned", "Scenario", "Trouble", "make_scenario"]
+
+T = TypeVar("T")
 
 _B = BankFault
 _A = AggregatorFault
@@ -49,7 +51,8 @@ class Trouble:
     passing ones among the faults strike. ``naira`` bounds the amount where it matters: a failure
     that may still turn into a success is believed once the balance proves that its debit is back,
     and that proof is hidden as long as as much is out for other transfers. So what stays with a
-    person is small in this mix, and what fails in that way is large.
+    person is small in this mix, and what fails in that way is large. What makes a node turn away
+    from the bank for a while is set ``apart`` from its like.
     """
 
     end: End
@@ -59,6 +62,7 @@ class Trouble:
     private: bool = False
     times: int = 1
     naira: tuple[int, int] | None = None
+    apart: bool = False
 
     @property
     def faults(self) -> tuple[Fault, ...]:
@@ -92,7 +96,7 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
     Trouble(End.PAID, (_B.RATE_LIMITED,), (_A.ACCEPT_500,)),
     Trouble(End.PAID, (_B.REFUSE_CONNECTION,)),
     Trouble(End.PAID, (), (_A.REFUSE_CONNECTION,)),
-    Trouble(End.PAID, (_B.UNAUTHORISED,)),
+    Trouble(End.PAID, (_B.UNAUTHORISED,), apart=True),
     # -- failed, and not for certain; or not, and seemingly -------------------------------------
     Trouble(End.PAID, (_B.FAILED_THEN_PAID,)),
     Trouble(End.UNPAID, (_B.FAILED_TIMEOUT,), private=True, naira=_LARGE),
@@ -103,9 +107,9 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
     Trouble(End.UNPAID, (_B.FAILED_INSUFFICIENT,), private=True),
     # -- refused before anything was created ----------------------------------------------------
     Trouble(End.UNPAID, (_B.RECIPIENT_INVALID,)),
-    Trouble(End.UNPAID, (_B.INSUFFICIENT_FUNDS,), private=True),
-    Trouble(End.UNPAID, (_B.LIMIT_EXCEEDED,), private=True),
-    Trouble(End.UNPAID, (_B.ACCOUNT_RESTRICTED,), private=True),
+    Trouble(End.UNPAID, (_B.INSUFFICIENT_FUNDS,), private=True, apart=True),
+    Trouble(End.UNPAID, (_B.LIMIT_EXCEEDED,), private=True, apart=True),
+    Trouble(End.UNPAID, (_B.ACCOUNT_RESTRICTED,), private=True, apart=True),
     # -- look-ups and webhooks -------------------------------------------------------------------
     Trouble(End.PAID, (_B.NOT_FOUND_AT_FIRST,)),
     Trouble(End.PAID, (_B.LOOKUP_500,), (_A.ACCEPT_SLOW,), times=2),
@@ -162,9 +166,7 @@ class Planned:
     memo: str
     trouble: Trouble
 
-    def arm(
-        self, bank: FaultPlan[BankFault], aggregator: FaultPlan[AggregatorFault]
-    ) -> None:
+    def arm(self, bank: FaultPlan[BankFault], aggregator: FaultPlan[AggregatorFault]) -> None:
         """Set this order's faults; before the order is created."""
         if self.trouble.bank:
             bank.set(self.account, *self.trouble.bank, times=self.trouble.times)
@@ -183,14 +185,7 @@ class Scenario:
     def __iter__(self) -> Iterator[Planned]:
         return iter(self.orders)
 
-    @property
-    def kinds(self) -> int:
-        """How many different faults are in it."""
-        return len({(type(f), f) for order in self.orders for f in order.trouble.faults})
-
-    def arm(
-        self, bank: FaultPlan[BankFault], aggregator: FaultPlan[AggregatorFault]
-    ) -> None:
+    def arm(self, bank: FaultPlan[BankFault], aggregator: FaultPlan[AggregatorFault]) -> None:
         """Set every fault of the mix, that of the balances included."""
         for order in self.orders:
             order.arm(bank, aggregator)
@@ -205,9 +200,7 @@ def make_scenario(
     ``salt`` goes into the order ids alone, so that two runs of one seed may share a database.
     """
     chance = Randomness(clock, seed=seed)
-    troubles = list(_mixed(TROUBLES[:orders], chance))
-    places = sorted(_draw(range(orders), len(troubles), chance))
-    at = dict(zip(places, troubles, strict=True))
+    at = _places(_mixed(TROUBLES[:orders], chance), orders, chance)
     arrivals = sorted(chance.uniform(0, window_s) for _ in range(orders))
     missing = (
         tuple(fault for trouble in TROUBLES[orders:] for fault in trouble.faults)
@@ -224,9 +217,17 @@ def make_scenario(
     )
 
 
-def _plan(
-    number: int, after_s: float, trouble: Trouble, chance: Randomness, name: str
-) -> Planned:
+def _places(troubles: Sequence[Trouble], orders: int, chance: Randomness) -> dict[int, Trouble]:
+    """Which order has which trouble: those set apart at even distances, the others anywhere."""
+    apart = [one for one in troubles if one.apart]
+    others = [one for one in troubles if not one.apart]
+    at = {(2 * place + 1) * orders // (2 * len(apart)): one for place, one in enumerate(apart)}
+    free = [number for number in range(orders) if number not in at]
+    at |= zip(sorted(_mixed(free, chance)[: len(others)]), others, strict=True)
+    return at
+
+
+def _plan(number: int, after_s: float, trouble: Trouble, chance: Randomness, name: str) -> Planned:
     spec = chance.uniform(0, 1) < _SPEC_SHARE
     dialect = trouble.dialect or ("spec" if spec else "live")
     # Small ones are far more frequent.
@@ -254,11 +255,6 @@ def _pick(these: Sequence[str], chance: Randomness) -> str:
     return these[min(len(these) - 1, int(chance.uniform(0, len(these))))]
 
 
-def _mixed(these: Iterable[Trouble], chance: Randomness) -> list[Trouble]:
+def _mixed(these: Iterable[T], chance: Randomness) -> list[T]:
     keyed = [(chance.uniform(0, 1), place, one) for place, one in enumerate(these)]
     return [one for _, _, one in sorted(keyed, key=lambda each: each[:2])]
-
-
-def _draw(these: Iterable[int], count: int, chance: Randomness) -> list[int]:
-    keyed = sorted((chance.uniform(0, 1), one) for one in these)
-    return [one for _, one in keyed[:count]]

@@ -67,9 +67,7 @@ ENDS: dict[BankFault, End] = {
     F.FAILED_INSUFFICIENT: End(State.FAILED, 0, frozenset({"psp_refuses_us"})),
     F.DECLINED: HELD,
     F.FAILED_THEN_PAID: PAID,
-    F.REVERSED: End(
-        cases=frozenset({"payout_reversed"}), perhaps=frozenset({"float_surplus"})
-    ),
+    F.REVERSED: End(cases=frozenset({"payout_reversed"}), perhaps=frozenset({"float_surplus"})),
     F.NOT_FOUND_AT_FIRST: PAID,
     F.LOOKUP_500: PAID,
     F.LOOKUP_401: End(cases=frozenset({"psp_refuses_us"})),
@@ -172,7 +170,7 @@ def _shorten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def _reversed(world: World, order_id: str) -> None:
     async def seen() -> bool:
-        return (await world.attempts(order_id))[0]["state"] == AttemptState.REVERSED
+        return bool((await world.attempts(order_id))[0]["state"] == AttemptState.REVERSED)
 
     await world.until(seen, 10, "the reversal")
 

@@ -32,9 +32,7 @@ AMOUNTS = st.integers(min_value=1, max_value=10**12)
 
 
 @given(st.lists(st.tuples(AMOUNTS, st.booleans())), st.integers(0, 10**12))
-def test_no_mix_of_transfers_under_way_is_off(
-    transfers: list[tuple[int, bool]], idle: int
-) -> None:
+def test_no_mix_of_transfers_under_way_is_off(transfers: list[tuple[int, bool]], idle: int) -> None:
     """Whichever of the transfers in flight were debited, the reading is inside."""
     in_flight = sum(amount for amount, _ in transfers)
     total = idle + in_flight
