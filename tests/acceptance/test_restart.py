@@ -6,10 +6,18 @@ import signal
 
 import pytest
 
+from tests.acceptance.counterparty.orders import Order
 from tests.acceptance.counterparty.script import Step
 from tests.acceptance.counterparty.world import World, until
 
 DATABASES = ("sqlite", "postgresql")
+
+
+def _restart(world: World, order: Order) -> None:
+    """Wait for the kill, and start again when the leases are over."""
+    until(lambda: not world.node.runs, "the kill", explain=lambda: world.story(order))
+    world.let_leases_lapse()
+    world.start()
 
 
 @pytest.mark.parametrize("acts", [True, False], ids=["after-it-acted", "before-it-acted"])
@@ -20,8 +28,7 @@ def test_killed_in_the_middle_of_the_transfer_call_pays_once(world: World, acts:
     step = Step(answers=False, after=kill) if acts else Step(act=False, answers=False, hook=kill)
     world.bank.scripts.add("transfer", order.account, step)
     world.offer(order)
-    until(lambda: not world.node.runs, "the kill", explain=lambda: world.story(order))
-    world.start()
+    _restart(world, order)
     world.settled(order)
     posts = world.bank.posts_to(order.account)
     assert len(set(posts)) == 1
@@ -36,8 +43,7 @@ def test_killed_in_the_middle_of_accept_asks_again_and_pays_once(world: World) -
     order = world.order()
     world.aggregator.scripts.add("accept", order.id, Step(answers=False, after=world.node.kill))
     world.offer(order)
-    until(lambda: not world.node.runs, "the kill", explain=lambda: world.story(order))
-    world.start()
+    _restart(world, order)
     world.settled(order)
     assert len(world.bank.posts_to(order.account)) == 1
 
@@ -49,8 +55,7 @@ def test_killed_in_the_middle_of_the_report_asks_before_it_repeats(world: World)
     world.offer(order)
     world.wait(order, "fulfill")
     world.aggregator.scripts.add("fulfill", order.id, Step(answers=False, after=world.node.kill))
-    until(lambda: not world.node.runs, "the kill", explain=lambda: world.story(order))
-    world.start()
+    _restart(world, order)
     world.wait_state(order, "fulfilled")
     assert order.reports() == ["pending", "success"]
     assert len(world.bank.posts_to(order.account)) == 1
@@ -67,3 +72,16 @@ def test_a_polite_stop_lets_the_next_process_go_on(world: World) -> None:
     world.settled(order)
     assert len(world.bank.posts_to(order.account)) == 1
     world.assert_books_agree()
+
+
+@pytest.mark.long
+def test_killed_and_left_to_its_leases_it_goes_on_by_itself(world: World) -> None:
+    """Nobody helps: when the lease of the killed process is over, the transfer is looked up."""
+    order = world.order()
+    world.bank.scripts.add("transfer", order.account, Step(answers=False, after=world.node.kill))
+    world.offer(order)
+    until(lambda: not world.node.runs, "the kill", explain=lambda: world.story(order))
+    world.start()
+    world.patience_s = 90.0
+    world.settled(order)
+    assert len(world.bank.posts_to(order.account)) == 1

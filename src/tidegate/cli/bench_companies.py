@@ -28,6 +28,7 @@ __all__ = ["main"]
 
 _PAID = frozenset({Status.VALIDATED, Status.SETTLING, Status.SETTLED})
 _ORDER_S = 60.0
+_ASK_AGAIN_S = 0.05
 _ROUTES_S = 30.0
 _PROGRESS_EVERY = 250
 _INSTITUTIONS = ("GTBINGLA", "ABNGNGLA", "ZEIBNGLA", "UNAFNGLA", "KUDANGPC", "OPAYNGPC")
@@ -154,7 +155,7 @@ class Companies:
         asked = {"accountIdentifier": "0123456789", "institution": _INSTITUTIONS[0]}
         async with asyncio.timeout(_ROUTES_S):
             while not (await self.aggregator.call_node("/verify_account", asked)).good:
-                await asyncio.sleep(0.05)
+                await self._clock.sleep(_ASK_AGAIN_S)
 
     def _calls(self) -> dict[str, int]:
         """What arrived here so far, by company, verb and answer."""

@@ -100,11 +100,12 @@ def _ended(standings: Sequence[Standing]) -> Check:
 def _as_it_should(standings: Sequence[Standing]) -> Check:
     """What the trouble of each order allows: a paid one is not given back without need."""
     wrong = [one for one in standings if one.end is not one.planned.trouble.end]
+    met = _kinds(one.met for one in standings)
+    kinds = _kinds(one.planned.trouble.faults for one in standings)
     return Check(
         "Each order came to the end that its trouble allows",
         not wrong,
-        f"{len(standings) - len(wrong)} of {len(standings)}; {_kinds(one.met for one in standings)} "
-        f"of {_kinds(one.planned.trouble.faults for one in standings)} kinds of fault were met",
+        f"{len(standings) - len(wrong)} of {len(standings)}; {met} of {kinds} kinds of fault met",
         _listed(
             f"{_name(one)}: {one.end or 'open'} instead of {one.planned.trouble.end} "
             f"({', '.join(one.planned.trouble.faults) or 'no fault'}) {one.reason}"

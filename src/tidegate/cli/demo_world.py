@@ -40,6 +40,7 @@ FUNDING = Decimal(250_000)
 
 _OPENING_LEAST = Decimal(5_000_000)
 _CASES_MOST = 10_000
+_ASK_AGAIN_S = 0.05
 _ROUTES_S = 20.0
 _DECISION_S = (0.05, 0.6)
 
@@ -194,7 +195,7 @@ class World:
         asked = {"accountIdentifier": "0123456789", "institution": "GTBINGLA"}
         async with asyncio.timeout(_ROUTES_S):
             while not (await self.aggregator.call_node("/verify_account", asked)).good:
-                await asyncio.sleep(0.05)
+                await self._clock.sleep(_ASK_AGAIN_S)
 
     async def stop(self) -> None:
         """Stop the node first, so that it meets open doors while it ends its work."""

@@ -8,14 +8,11 @@ releases and settles twice, and a cancel has no guard at all (aggregator.md 4.3,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
-from tidegate.db.rows import DONE, Next
+from tidegate.db.rows import DONE
 from tidegate.payouts.states import Event, State
-from tidegate.payouts.store import Journal, Row
+from tidegate.payouts.store import Row
 from tidegate.ports.aggregator import (
     Aggregator,
     Listed,
@@ -26,7 +23,6 @@ from tidegate.ports.aggregator import (
 from tidegate.ports.bank import Fault
 from tidegate.ports.exchange import Exchange
 from tidegate.wire.dialect import Dialect
-from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
 
 __all__ = ["Report", "cancel_reason"]
@@ -68,8 +64,8 @@ class Report:
     ) -> None:
         self._committer = committer
         self._clock = clock
-        self._randomness = randomness
         self._aggregator = aggregator
+        self._told = Told(committer, clock, randomness)
 
     async def __call__(self, claimed: Claimed) -> None:
         row = claimed.row
@@ -84,28 +80,21 @@ class Report:
                 await self._pending(claimed)
             case State.PAID:
                 await self._paid(claimed)
-            case State.CANCELLED:
-                await self._given_up(claimed)
-            case State.FAILED:
+            case State.CANCELLED | State.FAILED:
                 await self._given_up(claimed)
             case _:
-                journal = self._journal(claimed)
+                journal = self._told.journal(claimed)
                 journal.keep(claimed.held, DONE)
                 await self._committer.commit(journal.unit)
-
-    def _journal(self, claimed: Claimed, said: Sequence[Exchange] = ()) -> Journal:
-        journal = Journal(claimed.row, self._clock, self._randomness)
-        journal.exchanged(said)
-        return journal
 
     async def _decline(self, claimed: Claimed) -> None:
         """Said once, repeated once inside; whatever comes of it, the offer lapses by itself."""
         row = claimed.row
         reason = row["reason_code"] or "refused"
         answer = await self._aggregator.decline(row["order_id"], reason)
-        journal = self._journal(claimed, answer.exchanges)
+        journal = self._told.journal(claimed, answer.exchanges)
         if answer.said is Said.NOT_SENT and claimed.tries < 3:
-            journal.keep(claimed.held, self._again(claimed), again=True)
+            journal.keep(claimed.held, self._told.again(claimed), again=True)
         else:
             journal.move(
                 Event.REPORTED,
@@ -122,26 +111,26 @@ class Report:
         if claimed.tries > 1:
             ours, _, said = await self._whose(claimed)
             if ours is None:
-                await self._later(claimed, said)
+                await self._told.later(claimed, said)
                 return
             if not ours:
-                journal = self._journal(claimed, said)
-                self._not_ours(journal, "The aggregator does not count this order as ours.")
+                journal = self._told.journal(claimed, said)
+                self._told.not_ours(journal, "The aggregator does not count this order as ours.")
                 journal.keep(claimed.held, DONE, told_pending_at=self._clock.now_ms())
                 await self._committer.commit(journal.unit)
                 return
         if not claimed.covers(_FULFIL_LIMIT_S):
-            await self._later(claimed, said)
+            await self._told.later(claimed, said)
             return
         answer = await self._fulfil(claimed.row, Validation.PENDING)
         said = (*said, *answer.exchanges)
         if not _conclusive(answer):
-            await self._later(claimed, said, answer)
+            await self._told.later(claimed, said, answer)
             return
-        journal = self._journal(claimed, said)
+        journal = self._told.journal(claimed, said)
         journal.note("told_pending", {"said": answer.said.value})
         if answer.said is not Said.DONE:
-            self._refused(journal, answer)
+            self._told.open_case(journal, answer)
         journal.keep(claimed.held, DONE, told_pending_at=self._clock.now_ms())
         await self._committer.commit(journal.unit)
 
@@ -165,46 +154,46 @@ class Report:
             ours, status, asked = await self._whose(claimed)
             said = (*said, *asked)
             if ours is None and not self._blind(claimed):
-                await self._later(claimed, said)
+                await self._told.later(claimed, said)
                 return
             if ours is False:
-                await self._refused_success(
+                await self._told.refused(
                     claimed, said, "The aggregator does not count this paid order as ours."
                 )
                 return
             if status == "refunded":
-                await self._refused_success(
+                await self._told.refused(
                     claimed, said, "The aggregator refunded the sender of an order that was paid."
                 )
                 return
             if status in _HAS_SUCCESS:
-                await self._reported(claimed, said, status)
+                await self._told.reported(claimed, said, status)
                 return
         told_pending = row["told_pending_at"]
         if row["dialect"] == Dialect.LIVE and told_pending is None:
             if not claimed.covers(_FULFIL_LIMIT_S):
-                await self._later(claimed, said)
+                await self._told.later(claimed, said)
                 return
             pending = await self._fulfil(row, Validation.PENDING)
             said = (*said, *pending.exchanges)
             if pending.said is not Said.DONE:
                 if _conclusive(pending):
-                    await self._refused_success(claimed, said, pending.message, pending)
+                    await self._told.refused(claimed, said, pending.message, pending)
                 else:
-                    await self._later(claimed, said, pending)
+                    await self._told.later(claimed, said, pending)
                 return
             told_pending = self._clock.now_ms()
         if not claimed.covers(_FULFIL_LIMIT_S):
-            await self._later(claimed, said, told_pending_at=told_pending)
+            await self._told.later(claimed, said, told_pending_at=told_pending)
             return
         answer = await self._fulfil(row, Validation.SUCCESS)
         said = (*said, *answer.exchanges)
         if answer.said is Said.DONE:
-            await self._reported(claimed, said, answer.message, told_pending_at=told_pending)
+            await self._told.reported(claimed, said, answer.message, told_pending_at=told_pending)
         elif _conclusive(answer):
-            await self._refused_success(claimed, said, answer.message, answer)
+            await self._told.refused(claimed, said, answer.message, answer)
         else:
-            await self._later(claimed, said, answer, told_pending_at=told_pending)
+            await self._told.later(claimed, said, answer, told_pending_at=told_pending)
 
     async def _given_up(self, claimed: Claimed) -> None:
         """The round will never be paid (that is committed): say so.
@@ -218,17 +207,17 @@ class Report:
         if claimed.tries > 1:
             ours, status, said = await self._whose(claimed)
             if ours is None and not self._blind(claimed):
-                await self._later(claimed, said)
+                await self._told.later(claimed, said)
                 return
             if failed and status in _HAS_SUCCESS:
                 why = "The aggregator has this order as paid, and it was not paid from here."
-                await self._refused_success(claimed, said, why)
+                await self._told.refused(claimed, said, why)
                 return
             if ours is False or (not failed and status in _NOT_CANCELLABLE):
-                await self._reported(claimed, said, status or "not ours")
+                await self._told.reported(claimed, said, status or "not ours")
                 return
         if not claimed.covers(_FULFIL_LIMIT_S):
-            await self._later(claimed, said)
+            await self._told.later(claimed, said)
             return
         if failed:
             answer = await self._fulfil(row, Validation.FAILED)
@@ -239,12 +228,12 @@ class Report:
             )
         said = (*said, *answer.exchanges)
         if not _conclusive(answer):
-            await self._later(claimed, said, answer)
+            await self._told.later(claimed, said, answer)
         elif answer.said in {Said.DONE, Said.GONE, Said.NOT_OURS, Said.REFUNDED}:
-            await self._reported(claimed, said, answer.message)
+            await self._told.reported(claimed, said, answer.message)
         else:
-            journal = self._journal(claimed, said)
-            self._refused(journal, answer)
+            journal = self._told.journal(claimed, said)
+            self._told.open_case(journal, answer)
             journal.move(
                 Event.REPORT_REFUSED,
                 lease=claimed.held,
@@ -279,133 +268,6 @@ class Report:
 
     def _blind(self, claimed: Claimed) -> bool:
         return claimed.row["dialect"] == Dialect.SPEC and claimed.tries > _SPEC_BLIND_AFTER
-
-    def _again(self, claimed: Claimed, answer: SayAnswer | None = None) -> Next:
-        wait = exponential_ms(claimed.tries, self._randomness)
-        if answer is not None and answer.retry_after_s is not None:
-            wait = max(wait, round(answer.retry_after_s * 1000))
-        return Next("report", wait)
-
-    async def _later(
-        self,
-        claimed: Claimed,
-        said: Sequence[Exchange],
-        answer: SayAnswer | None = None,
-        *,
-        told_pending_at: int | None = None,
-    ) -> None:
-        journal = self._journal(claimed, said)
-        values = {} if told_pending_at is None else {"told_pending_at": told_pending_at}
-        journal.keep(claimed.held, self._again(claimed, answer), again=True, **values)
-        if answer is not None and answer.said is Said.MISCONFIGURED:
-            journal.add(
-                OpenCase(
-                    "aggregator_refuses_us",
-                    "aggregator",
-                    f"The aggregator refuses our requests ({answer.message}). Check client id, "
-                    "secret and the clock.",
-                    "high",
-                    {},
-                )
-            )
-        elif claimed.tries > 10:
-            journal.add(
-                OpenCase(
-                    "report_not_taken",
-                    claimed.id,
-                    "The aggregator has not taken this order's report after many tries.",
-                    "medium",
-                    {"order_id": claimed.row["order_id"]},
-                )
-            )
-        await self._committer.commit(journal.unit)
-
-    async def _reported(
-        self,
-        claimed: Claimed,
-        said: Sequence[Exchange],
-        how: str,
-        *,
-        told_pending_at: int | None = None,
-    ) -> None:
-        journal = self._journal(claimed, said)
-        values = {} if told_pending_at is None else {"told_pending_at": told_pending_at}
-        journal.move(
-            Event.REPORTED,
-            lease=claimed.held,
-            next=DONE,
-            detail={"answer": how},
-            told_at=self._clock.now_ms(),
-            **self._accepted_first(claimed),
-            **values,
-        )
-        await self._committer.commit(journal.unit)
-
-    async def _refused_success(
-        self,
-        claimed: Claimed,
-        said: Sequence[Exchange],
-        why: str,
-        answer: SayAnswer | None = None,
-    ) -> None:
-        """Paid, and the aggregator does not take it: never paid again, a person reconciles."""
-        journal = self._journal(claimed, said)
-        if answer is None:
-            self._not_ours(journal, why)
-        else:
-            self._refused(journal, answer)
-        journal.move(
-            Event.REPORT_REFUSED,
-            lease=claimed.held,
-            next=DONE,
-            detail={"why": why},
-            told_at=self._clock.now_ms(),
-            **self._accepted_first(claimed),
-        )
-        await self._committer.commit(journal.unit)
-
-    def _accepted_first(self, claimed: Claimed) -> dict[str, bool]:
-        """Done with; but not a wish that came while this report was under way."""
-        return {"accept_first": False} if claimed.row["accept_first"] else {}
-
-    def _refused(self, journal: Journal, answer: SayAnswer) -> None:
-        match answer.said:
-            case Said.REFUNDED:
-                self._case(
-                    journal,
-                    "order_refunded",
-                    "The sender was refunded. If this order was "
-                    "paid, the amount is lost: settle it with the aggregator.",
-                )
-            case Said.CONFLICT:
-                self._case(
-                    journal,
-                    "foreign_transaction",
-                    "The aggregator has another transaction "
-                    f"for this order: {answer.foreign_tx_id or answer.message}.",
-                )
-            case _:
-                self._not_ours(journal, answer.message)
-
-    def _not_ours(self, journal: Journal, why: str) -> None:
-        self._case(
-            journal, "order_not_ours", f"{why} If it was paid, settle it with the aggregator."
-        )
-
-    def _case(self, journal: Journal, kind: str, why: str) -> None:
-        journal.add(
-            OpenCase(
-                kind,
-                journal.payout["id"],
-                why,
-                "high",
-                {
-                    "order_id": journal.payout["order_id"],
-                    "state": journal.payout["state"],
-                    "tx_id": journal.payout["tx_id"],
-                },
-            )
-        )
 
 
 def _conclusive(answer: SayAnswer) -> bool:

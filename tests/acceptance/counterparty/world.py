@@ -62,6 +62,7 @@ class World:
         )
         self.aggregator.node_url = self.bank.node_url = self.node.url
         self.aggregator.truth = self._truth
+        self.patience_s = _WAIT_S_MAX
         self._earlier: dict[str, set[str]] = {}
 
     def start(self) -> None:
@@ -114,6 +115,7 @@ class World:
         return until(
             lambda: len(order.bodies(verb, round_)) >= times and order.bodies(verb, round_),
             f"{verb} x{times}",
+            self.patience_s,
             explain=lambda: self.story(order),
         )
 
@@ -122,6 +124,7 @@ class World:
         until(
             lambda: order.status in statuses,
             f"order {' or '.join(statuses)}",
+            self.patience_s,
             explain=lambda: self.story(order),
         )
 
@@ -130,6 +133,7 @@ class World:
         until(
             lambda: self.state(order) in states,
             f"payout {' or '.join(states)}",
+            self.patience_s,
             explain=lambda: self.story(order),
         )
 
@@ -139,6 +143,7 @@ class World:
         until(
             lambda: self.rows(query, order.id) == [(None, None)],
             "rest",
+            self.patience_s,
             explain=lambda: self.story(order),
         )
 
@@ -202,6 +207,16 @@ class World:
         finally:
             await connection.close()
 
+    def let_leases_lapse(self) -> None:
+        """Be later than the leases of the killed process.
+
+        A node on PostgreSQL may have neighbours, so it waits half a minute before it takes over
+        what it finds leased; on SQLite it is alone and takes it at once.
+        """
+        if not self.database_url.startswith("sqlite:///"):
+            for table in ("payouts", "attempts"):
+                self.rows(f"UPDATE {table} SET leased_until = 1 WHERE leased_until IS NOT NULL")  # noqa: S608 -- two names of our own
+
     def state(self, order: Order) -> str | None:
         found = self.rows("SELECT state FROM payouts WHERE order_id = ?", order.id)
         return found[0][0] if found else None
@@ -220,7 +235,7 @@ class World:
 
     def wait_case(self, order: Order) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = until(
-            lambda: self.cases(order), "a case", explain=lambda: self.story(order)
+            lambda: self.cases(order), "a case", self.patience_s, lambda: self.story(order)
         )
         return found
 

@@ -103,11 +103,14 @@ async def test_a_claim_waits_for_nobody(store: Store) -> None:
 
     writing = asyncio.create_task(other.write(write))
     await locked.wait()
-    assert [each.id for each in await asyncio.wait_for(_claim(store), 2)] == ["b"]
-    go.set()
-    await writing
+    try:
+        claimed = await asyncio.wait_for(_claim(store), 2)
+    finally:
+        go.set()
+        await writing
+        await other.close()
+    assert [each.id for each in claimed] == ["b"]
     assert [each.id for each in await _claim(store)] == ["a"]
-    await other.close()
 
 
 async def test_a_lease_that_ran_out_is_lost(store: Store) -> None:
