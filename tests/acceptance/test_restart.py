@@ -82,6 +82,6 @@ def test_killed_and_left_to_its_leases_it_goes_on_by_itself(world: World) -> Non
     world.offer(order)
     until(lambda: not world.node.runs, "the kill", explain=lambda: world.story(order))
     world.start()
-    world.patience_s = 90.0
+    world.patience_s = 150.0
     world.settled(order)
     assert len(world.bank.posts_to(order.account)) == 1

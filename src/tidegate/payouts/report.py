@@ -13,6 +13,7 @@ from tidegate.db.committer import Committer
 from tidegate.db.rows import DONE
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Row
+from tidegate.payouts.told import Told
 from tidegate.ports.aggregator import (
     Aggregator,
     Listed,

@@ -214,8 +214,12 @@ class World:
         what it finds leased; on SQLite it is alone and takes it at once.
         """
         if not self.database_url.startswith("sqlite:///"):
-            for table in ("payouts", "attempts"):
-                self.rows(f"UPDATE {table} SET leased_until = 1 WHERE leased_until IS NOT NULL")  # noqa: S608 -- two names of our own
+            for statement in (
+                "UPDATE payouts SET leased_until = 1 WHERE leased_until IS NOT NULL",
+                "UPDATE attempts SET leased_until = 1 WHERE leased_until IS NOT NULL",
+                "UPDATE attempts SET due_at = 1 WHERE due_at IS NOT NULL",
+            ):
+                self.rows(statement)
 
     def state(self, order: Order) -> str | None:
         found = self.rows("SELECT state FROM payouts WHERE order_id = ?", order.id)
