@@ -10,8 +10,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-import pytest
-
 from tests.acceptance.counterparty.orders import Order
 from tests.acceptance.counterparty.script import NORMAL, Step, drop_after, drop_before, say, slowly
 from tests.acceptance.counterparty.world import World, until
@@ -148,7 +146,6 @@ def test_hazard_2_re_offered_after_failed_is_a_new_attempt_with_a_new_tx_id(worl
     assert last["txId"].startswith(one[:-3])
 
 
-@pytest.mark.xfail(reason="an offer that arrives while a report is under way is kept and forgotten")
 def test_hazard_2_re_offered_while_failed_is_being_reported_is_not_forgotten(world: World) -> None:
     """The aggregator acted on the report and is slow to say so; what it offers is decided on."""
     order = world.order()

@@ -88,7 +88,6 @@ def test_section_1_an_amount_as_a_plain_json_number_is_paid(world: World) -> Non
     """Be lenient and also accept a JSON number."""
     order = world.order()
     world.aggregator.book.offer(order)
-    world._earlier[order.id] = set()
     body = {"currency": "NGN", "institution": order.institution, "orderId": order.id}
     assert world.aggregator.post("/new_order", go_json({**body, "amount": 75375})).status == 200
     world.settled(order)

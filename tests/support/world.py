@@ -23,7 +23,7 @@ from tests.support.clocks import SwiftClock
 from tests.support.databases import Prepare
 from tests.support.node import ChildNode, LocalNode, environment, migrate
 from tidegate.cases.tables import cases
-from tidegate.clock import Clock, Randomness, SystemClock
+from tidegate.clock import Clock, Randomness, SimulatedClock, SystemClock
 from tidegate.db.engine import Database, open_database
 from tidegate.db.inbox import inbox
 from tidegate.db.url import parse
@@ -104,8 +104,9 @@ class Books:
 class World:
     """Two companies, and a database on which nodes are started.
 
-    ``factor`` speeds the companies' and a local node's clock up; 1 for real processes. ``env``
-    overrides settings, ``terms`` the aggregator's.
+    ``factor`` speeds the companies' and a local node's clock up; 1 for real processes;
+    ``simulated`` replaces it by one that stands until it is moved. ``env`` overrides settings,
+    ``terms`` the aggregator's.
     """
 
     url: str
@@ -114,9 +115,11 @@ class World:
     env: Mapping[str, str] = field(default_factory=dict)
     terms: Mapping[str, Any] = field(default_factory=dict)
     opening: Decimal = _OPENING
+    simulated: SimulatedClock | None = None
 
     def __post_init__(self) -> None:
-        self.clock: Clock = SystemClock() if self.factor == 1 else SwiftClock(self.factor)
+        swift = SystemClock() if self.factor == 1 else SwiftClock(self.factor)
+        self.clock: Clock = self.simulated or swift
         self.randomness = Randomness(self.clock)
         self.account_id = str(uuid.uuid4())
         self.client_id = str(uuid.uuid4())
@@ -179,10 +182,16 @@ class World:
 
     async def local(self, **more: str) -> LocalNode:
         """Start a node in this process and wait until it can pay."""
-        node = LocalNode(self.environment(SERVER_PORT="18080", **more), self.clock)
+        node = await self.idle(works=True, **more)
+        await self.able(node)
+        return node
+
+    async def idle(self, *, works: bool = False, **more: str) -> LocalNode:
+        """A node in this process that answers, and works only if it is told to."""
+        env = self.environment(SERVER_PORT="18080", **more)
+        node = LocalNode(env, self.clock, works=works)
         self._locals.append(node)
         self.listen_at(await node.start())
-        await self.able(node)
         return node
 
     async def able(self, node: LocalNode | None = None) -> None:

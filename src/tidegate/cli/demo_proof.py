@@ -100,12 +100,14 @@ def _ended(standings: Sequence[Standing]) -> Check:
 def _as_it_should(standings: Sequence[Standing]) -> Check:
     """What the trouble of each order allows: a paid one is not given back without need."""
     wrong = [one for one in standings if one.end is not one.planned.trouble.end]
-    met = _kinds(one.met for one in standings)
     kinds = _kinds(one.planned.trouble.faults for one in standings)
+    unmet = kinds - _kinds(one.met for one in standings)
     return Check(
         "Each order came to the end that its trouble allows",
         not wrong,
-        f"{len(standings) - len(wrong)} of {len(standings)}; {met} of {kinds} kinds of fault met",
+        f"{len(standings) - len(wrong)} of {len(standings)}; {len(kinds) - len(unmet)} of "
+        f"{len(kinds)} kinds of fault met"
+        + (f", not met: {', '.join(sorted(fault for _, fault in unmet))}" if unmet else ""),
         _listed(
             f"{_name(one)}: {one.end or 'open'} instead of {one.planned.trouble.end} "
             f"({', '.join(one.planned.trouble.faults) or 'no fault'}) {one.reason}"
@@ -114,8 +116,8 @@ def _as_it_should(standings: Sequence[Standing]) -> Check:
     )
 
 
-def _kinds(faults: Iterable[Iterable[Fault]]) -> int:
-    return len({(type(fault), fault) for some in faults for fault in some})
+def _kinds(faults: Iterable[Iterable[Fault]]) -> set[tuple[str, str]]:
+    return {(type(fault).__name__, fault.value) for some in faults for fault in some}
 
 
 def _agrees(standings: Sequence[Standing]) -> Check:

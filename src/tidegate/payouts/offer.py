@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from sqlalchemy import bindparam, select
+
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
-from tidegate.db.rows import Insert, Next
+from tidegate.db.rows import DONE, Held, Insert, Next
 from tidegate.errors import (
     AlreadyExists,
     DuplicateOrder,
+    InvalidAccount,
     OrderExpired,
     PolicyRefusal,
     Stale,
@@ -21,17 +24,27 @@ from tidegate.errors import (
 )
 from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.policy import check_figures
+from tidegate.payouts.recipients import fault_of_account
 from tidegate.payouts.references import order_reference, transaction_id
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.states import ENDED_UNPAID, Event, State, public_status
 from tidegate.payouts.store import Journal, Row, payout_by_order
 from tidegate.payouts.tables import offers, payout_events, payouts
+from tidegate.wire.canonical import parse_object
 from tidegate.wire.dialect import Dialect
-from tidegate.wire.inbound import Offer
+from tidegate.wire.inbound import Offer, parse_live_offer, parse_spec_offer
+from tidegate.work.claim import Claimed
 
 __all__ = ["Meaning", "Receive", "Received", "meaning_of"]
 
 _RACES = 8
+
+_newest_offer = (
+    select(offers.c.body, offers.c.dialect, offers.c.meaning, offers.c.received_at)
+    .where(offers.c.order_id == bindparam("order_id"))
+    .order_by(offers.c.received_at.desc(), offers.c.id.desc())
+    .limit(1)
+)
 
 
 class Meaning(StrEnum):
@@ -131,7 +144,14 @@ class Receive:
                 assert row is not None
                 unit = self._paid_before(row, offer).add(kept)
                 status = State(row["state"])
-            case Meaning.REPEAT | Meaning.BUSY | Meaning.CONFLICT | Meaning.REFUSED:
+            case Meaning.BUSY:
+                assert row is not None
+                # Taken up when the lease has ended (``take_up``).
+                journal = Journal(row, self._clock, self._randomness)
+                journal.due(Next("reoffer"))
+                unit = journal.unit.add(kept)
+                status = State(row["state"])
+            case Meaning.REPEAT | Meaning.CONFLICT | Meaning.REFUSED:
                 assert row is not None
                 unit = Unit([kept])
                 status = State(row["state"])
@@ -144,6 +164,12 @@ class Receive:
             return refusal
         if not reachable:
             return UnsupportedInstitution()
+        recipient = offer.recipient
+        account = {"account_identifier": recipient.account_identifier if recipient else ""}
+        if wrong := fault_of_account(offer.currency, account):
+            return InvalidAccount(wrong)
+        if any(fault.startswith("expiresAt") for fault in offer.faults):
+            return OrderExpired("The time in expiresAt cannot be read: write RFC 3339.")
         if offer.expires_at_ms is not None and offer.expires_at_ms <= received_ms:
             return OrderExpired()
         return None
@@ -187,6 +213,28 @@ class Receive:
             ]
         )
 
+    async def take_up(self, claimed: Claimed) -> None:
+        """The verb of payouts that were offered again while their last report was under way.
+
+        The newest offer opens a round if it lives and that report's end is known: one that may
+        still arrive could cancel the new round under us, so then the offer lapses.
+        """
+        row = claimed.row
+        newest = await self._database.fetch(
+            lambda c: c.execute(_newest_offer, {"order_id": row["order_id"]}).first()
+        )
+        state = State(row["state"])
+        journal = Journal(row, self._clock, self._randomness)
+        if state not in ENDED_UNPAID or (state is not State.EXPIRED and row["told_at"] is None):
+            journal.keep(claimed.held, Next("report"), again=True)
+        elif newest is None or newest.meaning != Meaning.BUSY:
+            journal.keep(claimed.held, DONE)
+        else:
+            parse = parse_spec_offer if newest.dialect == Dialect.SPEC else parse_live_offer
+            offer = parse(parse_object(newest.body.encode()))
+            self._open_round(journal, offer, newest.received_at, lease=claimed.held)
+        await self._committer.commit(journal.unit)
+
     def _again(
         self, row: Row, offer: Offer, received_ms: int, refusal: PolicyRefusal | None
     ) -> Unit:
@@ -194,11 +242,25 @@ class Receive:
         if refusal is not None:
             journal.note("refused", {"code": refusal.code})
             return journal.unit
+        self._open_round(journal, offer, received_ms, fence=row["fence"])
+        return journal.unit
+
+    def _open_round(
+        self,
+        journal: Journal,
+        offer: Offer,
+        received_ms: int,
+        *,
+        fence: int | None = None,
+        lease: Held | None = None,
+    ) -> None:
+        row = journal.payout
         number = row["round"] + 1
         journal.move(
             Event.OFFERED_AGAIN,
+            lease=lease,
             next=Next("accept"),
-            fence=row["fence"],
+            fence=fence,
             round=number,
             tx_id=transaction_id(row["reference"], number),
             tries=0,
@@ -214,7 +276,6 @@ class Receive:
             ended_at=None,
             **self._figures(offer, received_ms),
         )
-        return journal.unit
 
     def _paid_before(self, row: Row, offer: Offer) -> Unit:
         journal = Journal(row, self._clock, self._randomness)

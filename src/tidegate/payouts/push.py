@@ -60,6 +60,7 @@ class PushBalance:
         randomness: Randomness,
         aggregator: Aggregator,
         table: Table,
+        gap_ms: int,
     ) -> None:
         self._database = database
         self._committer = committer
@@ -67,9 +68,17 @@ class PushBalance:
         self._randomness = randomness
         self._aggregator = aggregator
         self._table = table
+        self._gap_ms = gap_ms
 
     async def __call__(self, claimed: Claimed) -> None:
         currency = claimed.id.removeprefix("push:")
+        since_ms = self._clock.now_ms() - (claimed.row["last_done_at"] or 0)
+        if since_ms < self._gap_ms:
+            # Whoever made it due, pushes keep their distance.
+            rest = Next("push", self._gap_ms - since_ms)
+            wait = Change(self._table, claimed.id, held=claimed.held, next=rest, again=True)
+            await self._committer.commit(Unit([wait]))
+            return
         sum_ = await self.current(currency)
         answer = await self.tell(currency, sum_.available, sum_)
         done = Change(

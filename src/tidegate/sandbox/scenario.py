@@ -4,7 +4,7 @@ The same seed and count give the same orders, amounts, accounts, troubles and ar
 order knows the trouble that is set for it and the end that this trouble allows, so that whoever
 plays the scenario can say whether things went as they should.
 
-The first :data:`TROUBLES` are spread over the mix in an order of the seed's; what is left over is
+The :data:`TROUBLES` are spread over the mix in an order of the seed's; what is left over is
 ordinary traffic. A mix of fewer orders than there are troubles has the first ones only, and
 :attr:`Scenario.missing` names what it lacks.
 """
@@ -52,7 +52,7 @@ class Trouble:
     that may still turn into a success is believed once the balance proves that its debit is back,
     and that proof is hidden as long as as much is out for other transfers. So what stays with a
     person is small in this mix, and what fails in that way is large. What makes a node turn away
-    from the bank for a while is set ``apart`` from its like.
+    from the bank for a while comes last and ``apart`` from its like.
     """
 
     end: End
@@ -147,6 +147,8 @@ _INSTITUTIONS: Final = (
 )  # fmt: skip
 _MEMOS: Final = ("Rent", "School fees", "Salary", "Groceries", "Invoice", "Family support", "")
 _SPEC_SHARE: Final = 0.35
+# A node that turned away from the bank needs a moment, and a good answer, to come back.
+_APART_S: Final = 2.0
 _ACCOUNT_STEP: Final = 1_000_003
 _ACCOUNTS: Final = 10**9
 
@@ -195,36 +197,30 @@ class Scenario:
 def make_scenario(
     clock: Clock, *, seed: int, orders: int, window_s: float, salt: str = ""
 ) -> Scenario:
-    """Draw a mix of ``orders`` that arrive within ``window_s`` seconds.
+    """Draw a mix of ``orders`` that arrive within ``window_s`` seconds, some a little later.
 
     ``salt`` goes into the order ids alone, so that two runs of one seed may share a database.
     """
     chance = Randomness(clock, seed=seed)
-    at = _places(_mixed(TROUBLES[:orders], chance), orders, chance)
-    arrivals = sorted(chance.uniform(0, window_s) for _ in range(orders))
-    missing = (
-        tuple(fault for trouble in TROUBLES[orders:] for fault in trouble.faults)
-        if orders < len(TROUBLES)
-        else ()
+    mixed = _mixed(TROUBLES[:orders], chance)
+    apart = [one for one in mixed if one.apart]
+    others = [one for one in mixed if not one.apart]
+    troubles = [*_spread(others, orders - len(apart), chance), *apart]
+    arrivals = sorted(chance.uniform(0, window_s) for _ in range(orders - len(apart)))
+    arrivals += [window_s + (place + 1) * _APART_S for place in range(len(apart))]
+    planned = (
+        _plan(number, after_s, trouble, chance, f"{seed}/{salt}")
+        for number, (after_s, trouble) in enumerate(zip(arrivals, troubles, strict=True))
     )
-    return Scenario(
-        seed,
-        tuple(
-            _plan(number, arrivals[number], at.get(number, NO_TROUBLE), chance, f"{seed}/{salt}")
-            for number in range(orders)
-        ),
-        missing,
-    )
+    missing = tuple(fault for trouble in TROUBLES[orders:] for fault in trouble.faults)
+    return Scenario(seed, tuple(planned), missing)
 
 
-def _places(troubles: Sequence[Trouble], orders: int, chance: Randomness) -> dict[int, Trouble]:
-    """Which order has which trouble: those set apart at even distances, the others anywhere."""
-    apart = [one for one in troubles if one.apart]
-    others = [one for one in troubles if not one.apart]
-    at = {(2 * place + 1) * orders // (2 * len(apart)): one for place, one in enumerate(apart)}
-    free = [number for number in range(orders) if number not in at]
-    at |= zip(sorted(_mixed(free, chance)[: len(others)]), others, strict=True)
-    return at
+def _spread(troubles: Sequence[Trouble], total: int, chance: Randomness) -> list[Trouble]:
+    """``total`` orders: the troubles in their order, ordinary ones anywhere between them."""
+    places = set(_mixed(range(total), chance)[: len(troubles)])
+    coming = iter(troubles)
+    return [next(coming) if place in places else NO_TROUBLE for place in range(total)]
 
 
 def _plan(number: int, after_s: float, trouble: Trouble, chance: Randomness, name: str) -> Planned:

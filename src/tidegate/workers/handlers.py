@@ -9,6 +9,7 @@ from tidegate.payouts.answer import CheckOwnership
 from tidegate.payouts.confirm import Confirm
 from tidegate.payouts.disburse import Disburse
 from tidegate.payouts.endings import Endings
+from tidegate.payouts.offer import Receive
 from tidegate.payouts.ownership import Ownership
 from tidegate.payouts.prompts import ReadWebhook
 from tidegate.payouts.push import PushBalance
@@ -29,8 +30,9 @@ _ASK_S = 30.0
 
 def push_balance(app: Application) -> PushBalance:
     """The verb of the push rows."""
+    gap_ms = round(app.settings.intervals.balance_push_gap * 1000)
     return PushBalance(
-        app.database, app.committer, app.clock, app.randomness, app.aggregator, periodic
+        app.database, app.committer, app.clock, app.randomness, app.aggregator, periodic, gap_ms
     )
 
 
@@ -42,12 +44,14 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
     accept = Accept(*one, app.rules, app.facts, app.aggregator)
     ownership = Ownership(app.clock, app.aggregator)
     report = Report(*one, app.aggregator)
+    receive = Receive(*two, app.rules, app.facts)
     check_ownership = CheckOwnership(*one, app.aggregator)
     push = push_balance(app)
     kinds = [
         Kind(payouts, "accept", accept, work.accept_concurrency),
         Kind(payouts, "report", report, work.report_concurrency, _FULFIL_S),
         Kind(payouts, "ownership", check_ownership, work.periodic_concurrency),
+        Kind(payouts, "reoffer", receive.take_up, work.periodic_concurrency),
         Kind(periodic, "push", push, len(app.rules.currencies)),
     ]
     for name, bank in app.banks.items():

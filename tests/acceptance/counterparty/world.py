@@ -217,7 +217,7 @@ class World:
             for statement in (
                 "UPDATE payouts SET leased_until = 1 WHERE leased_until IS NOT NULL",
                 "UPDATE attempts SET leased_until = 1 WHERE leased_until IS NOT NULL",
-                "UPDATE attempts SET due_at = 1 WHERE due_at IS NOT NULL",
+                "UPDATE attempts SET due_at = 1 WHERE state = 'sending'",
             ):
                 self.rows(statement)
 

@@ -66,7 +66,7 @@ async def fill(database: Database) -> None:
             Unit(
                 [OpenCase("payout_held", "po_2", "Find it at the PSP.", "high", {"psp": "lenco"})]
             ),
-            Unit(_payout(3, DECLINED, "declined", None)),
+            Unit([*_payout(3, DECLINED, "declined", None)]),
         ):
             await committer.commit(unit)
     finally:
