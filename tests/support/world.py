@@ -159,12 +159,21 @@ class World:
         """Stop everything that was started here."""
         for child in self._children:
             child.kill()
+        moving = asyncio.create_task(self._move()) if self.simulated else None
         for node in self._locals:
             await node.stop()
         await self.aggregator.stop()
         await self.bank.stop()
         if self._reader is not None:
             await self._reader.close()
+        if moving is not None:
+            moving.cancel()
+
+    async def _move(self) -> None:
+        """Let time pass for those who stop, and wait for it."""
+        while self.simulated is not None:
+            self.simulated.advance(0.1)
+            await asyncio.sleep(0.001)
 
     def environment(self, **more: str) -> dict[str, str]:
         """The settings of a node in this world."""

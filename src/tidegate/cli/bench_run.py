@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from tidegate.cli.processes import Node, NodeFailed, Usage, child_environment, usage_of
+from tidegate.db.url import parse
 
 __all__ = ["Configuration", "Load", "Measured", "Stand", "fsync_ms"]
 
@@ -40,12 +41,23 @@ _SETTINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """What is measured. ``source`` is the folder of another ``tidegate`` package, if any."""
+    """What is measured.
+
+    ``database_pid`` and ``disk`` are the database's server and directory, if they are ours to look
+    at; ``source`` is the folder that holds another ``tidegate`` package.
+    """
 
     name: str
     database_url: str
     database_pid: int | None = None
+    disk: Path | None = None
     source: Path | None = None
+
+    @property
+    def shown(self) -> str:
+        """The database, without its password, and the other package."""
+        display = parse(self.database_url).display
+        return display if self.source is None else f"{display}, node from {self.source}"
 
 
 @dataclass(frozen=True, slots=True)

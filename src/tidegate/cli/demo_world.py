@@ -48,11 +48,11 @@ _DECISION_S = (0.05, 0.6)
 _NODE = {
     "OFFER_TTL": "8",
     "ACCEPT_MARGIN": "1",
-    "LOOKUP_SCHEDULE": "1,1,2,2,3",
-    "LOOKUP_STEADY": "3",
+    "LOOKUP_SCHEDULE": "1,1,1",
+    "LOOKUP_STEADY": "1",
     "NOT_FOUND_COUNT": "3",
     "NOT_FOUND_WINDOW": "4",
-    "COOL_OFF": "3",
+    "COOL_OFF": "4",
     "LENCO_TIMEOUT": "5",
     "AGGREGATOR_TIMEOUT": "10",
     "ORDER_POLL_INTERVAL": "5",
@@ -82,16 +82,6 @@ _TERMS = Terms(
     slow_s=2.0,
     refuse_s=1.0,
 )
-_SECONDS = {
-    "refuse_s": 1.0,
-    "slow_s": 2.0,
-    "too_slow_s": 7.0,
-    "queued_s": 3.0,
-    "not_found_s": 7.0,
-    "failed_then_paid_s": 4.0,
-    "reversed_s": 4.0,
-    "webhook_late_s": 3.0,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +132,7 @@ class World:
             account_id=account_id,
             opening_balance=self.opening,
             webhook_url=None,
-            faults=BankFaults(FaultPlan(BankFault, scenario.seed), **_SECONDS),
+            faults=_bank_faults(scenario.seed),
             decision_delay_s=_DECISION_S,
         )
         self.aggregator = SandboxAggregator(
@@ -248,6 +238,20 @@ class World:
         )
 
 
+def _bank_faults(seed: int) -> BankFaults:
+    return BankFaults(
+        FaultPlan(BankFault, seed),
+        refuse_s=1.0,
+        slow_s=2.0,
+        too_slow_s=7.0,
+        queued_s=3.0,
+        not_found_s=7.0,
+        failed_then_paid_s=2.0,
+        reversed_s=4.0,
+        webhook_late_s=3.0,
+    )
+
+
 def _payout_count(connection: Connection) -> int:
     return int(connection.execute(select(func.count()).select_from(payouts)).scalar_one())
 
@@ -262,7 +266,8 @@ def _look(connection: Connection) -> Look:
     cases: dict[str, list[Row]] = {}
     others: list[Row] = []
     for case in list_cases(connection, limit=_CASES_MOST):
-        payout_id = of_attempt.get(case["subject"], case["subject"])
+        subject = str(case["subject"])
+        payout_id = of_attempt.get(subject, subject)
         if payout_id in ids:
             cases.setdefault(payout_id, []).append(case)
         else:

@@ -167,7 +167,8 @@ class Node:
 
     async def get(self, path: str) -> dict[str, Any]:
         """A JSON answer of the node. Raises ``aiohttp.ClientError``, ``TimeoutError``."""
-        return await self._read(path, json=True)
+        answer: dict[str, Any] = await self._read(path, json=True)
+        return answer
 
     async def metrics(self) -> dict[str, float]:
         """``/metrics``: ``name{labels}`` as printed -> value."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import structlog
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
@@ -24,6 +27,8 @@ log = structlog.get_logger()
 # An event may overtake our own commit: it is read again before it is called unknown.
 _READS_MAX = 6
 
+_PROMPTED = "look-up prompted"
+
 _by_reference = select(attempts.c.id).where(
     attempts.c.psp == bindparam("psp"), attempts.c.reference == bindparam("reference")
 )
@@ -33,7 +38,12 @@ _known = select(inbox.c.id).where(
 
 
 class Keep:
-    """Keep an authentic webhook before it is answered."""
+    """Keep an authentic webhook before it is answered.
+
+    One that names a transfer we know prompts its look-up in the same commit; everything else
+    (incoming money, a reference that our own commit has not caught up with) is read by the
+    worker.
+    """
 
     def __init__(self, database: Database, committer: Committer, randomness: Randomness) -> None:
         self._database = database
@@ -43,10 +53,9 @@ class Keep:
     async def __call__(self, psp: str, event: WebhookEvent, raw: bytes, received_ms: int) -> bool:
         """``False`` if the same event was kept before: nothing changes then."""
         key = event.dedupe_key.replace("\0", "")[:200]
-        known = await self._database.fetch(
-            lambda c: c.execute(_known, {"source": psp, "dedupe_key": key}).first()
-        )
-        if known is not None:
+        asked = {"psp": psp, "reference": event.reference, "source": psp, "dedupe_key": key}
+        known, attempt_id = await self._database.fetch(lambda c: _look(c, asked))
+        if known:
             return False
         row = {
             "id": self._randomness.new_id("inb"),
@@ -56,11 +65,26 @@ class Keep:
             "body": raw,
             "received_at": received_ms,
         }
+        if attempt_id is None:
+            unit = Unit([Insert(inbox, row, next=Next(f"read:{psp}"))])
+        else:
+            read = {**row, "state": "read", "outcome": _PROMPTED}
+            prompt = Change(attempts, attempt_id, next=Next(f"confirm:{psp}"))
+            unit = Unit([Insert(inbox, read), prompt])
         try:
-            await self._committer.commit(Unit([Insert(inbox, row, next=Next(f"read:{psp}"))]))
+            await self._committer.commit(unit)
         except AlreadyExists:
             return False
         return True
+
+
+def _look(connection: Connection, asked: Mapping[str, Any]) -> tuple[bool, str | None]:
+    """Was this very event kept before, and which attempt is it about?"""
+    if connection.execute(_known, asked).first() is not None:
+        return True, None
+    if asked["reference"] is None:
+        return False, None
+    return False, connection.execute(_by_reference, asked).scalar_one_or_none()
 
 
 class ReadWebhook:
@@ -107,7 +131,7 @@ class ReadWebhook:
             return
         await self._end(
             claimed,
-            "look-up prompted",
+            _PROMPTED,
             Change(attempts, attempt_id, next=Next(f"confirm:{self._bank.name}")),
         )
 

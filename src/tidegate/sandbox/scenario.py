@@ -94,7 +94,7 @@ TROUBLES: Final[tuple[Trouble, ...]] = (
     Trouble(End.PAID, (_B.QUEUED, _B.WEBHOOK_LATE), (_A.FULFIL_SLOW,)),
     Trouble(End.PAID, (_B.ANSWER_CREATED,), (_A.OFFER_OTHER_AMOUNT,)),
     Trouble(End.PAID, (_B.RATE_LIMITED,), (_A.ACCEPT_500,)),
-    Trouble(End.PAID, (_B.REFUSE_CONNECTION,)),
+    Trouble(End.PAID, (_B.REFUSE_CONNECTION,), apart=True),
     Trouble(End.PAID, (), (_A.REFUSE_CONNECTION,)),
     Trouble(End.PAID, (_B.UNAUTHORISED,), apart=True),
     # -- failed, and not for certain; or not, and seemingly -------------------------------------

@@ -160,9 +160,9 @@ class Hands:
     # -- looking ----------------------------------------------------------------------------
 
     async def observed(self, attempt_id: str) -> Sequence[tuple[str, str]]:
-        """(source, kind) of the evidence kept of an attempt, oldest first."""
+        """(source, kind) of the evidence kept of an attempt."""
         rows = await self.world.rows(observations, observations.c.attempt_id == attempt_id)
-        return [(row["source"], row["kind"]) for row in sorted(rows, key=lambda row: row["id"])]
+        return [(row["source"], row["kind"]) for row in rows]
 
     def heard(self, order_id: str) -> list[str]:
         """What the aggregator noted of an order, in its order."""

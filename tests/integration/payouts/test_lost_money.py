@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -136,7 +137,7 @@ async def test_a_late_answer_is_kept_as_evidence(make_hands: MakeHands) -> None:
     row = await hands.world.payout(order_id)
     assert (row["state"], row["kind"], row["leased_until"]) == (State.PAID, "report", None)
     assert (await hands.world.attempts(order_id))[0]["state"] == AttemptState.PAID
-    assert await hands.observed(one["id"]) == [("lookup", "succeeded"), ("submit", "pending")]
+    assert set(await hands.observed(one["id"])) == {("lookup", "succeeded"), ("submit", "pending")}
 
 
 async def test_an_answer_after_the_lease_was_lost_is_kept(make_hands: MakeHands) -> None:
@@ -267,11 +268,11 @@ async def test_an_ambiguous_failure_waits_for_its_debit(make_hands: MakeHands) -
     hands.clock.advance(29 * MINUTE)
     assert (await hands.look_up(order_id))["state"] == AttemptState.COOLING, "too early"
 
-    hands.world.bank.withdraw(7_000)  # type: ignore[arg-type]  # as if the debit were out
+    hands.world.bank.withdraw(Decimal(7_000))  # as if the debit were out
     hands.clock.advance(2 * MINUTE)
     assert (await hands.look_up(order_id))["state"] == AttemptState.COOLING, "no proof"
     assert (await hands.world.payout(order_id))["held"] > 0
-    hands.world.bank.fund(7_000)  # type: ignore[arg-type]  # a whole number is a decimal
+    hands.world.bank.fund(Decimal(7_000))
     hands.clock.advance(2 * MINUTE)
     assert (await hands.look_up(order_id))["state"] == AttemptState.FAILED
     assert (await hands.world.payout(order_id))["state"] == State.FAILED
@@ -376,7 +377,7 @@ async def test_what_cannot_be_proven_is_held(
 
 async def test_the_last_float_is_promised_once(open_world: OpenWorld) -> None:
     """More orders than float, all at once: as many as it covers are paid, the rest declined."""
-    world = await open_world(factor=10, terms=SLOW_TERMS, opening=20_000)
+    world = await open_world(factor=10, terms=SLOW_TERMS, opening=Decimal(20_000))
     await world.local()
     ids = await asyncio.gather(*(world.offer(amount=5_000) for _ in range(6)))
     ends = [
