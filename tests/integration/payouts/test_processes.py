@@ -14,7 +14,7 @@ from tidegate.payouts.states import State
 from tidegate.sandbox.aggregator.orders import PAID, Order
 
 ORDERS = 200
-POLL_S = 5.0
+POLL_S = 3.0
 # Offers that are being answered at one time.
 AT_ONCE = 8
 TERMS = {"offers_max": 20, "first_poll_after_s": 3.0, "poll_interval_s": 1.0}
