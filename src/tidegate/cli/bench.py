@@ -92,8 +92,8 @@ def _configurations(
 ) -> Iterator[list[Configuration]]:
     """What is to be measured, each on an empty database of its own."""
     with ExitStack() as stack:
-        first = _configuration(stack, "first", database)
-        found = [first]
+        alone = not compare_database and compare_source is None
+        found = [_configuration(stack, "measured" if alone else "first", database)]
         if compare_database:
             found.append(_configuration(stack, "second", compare_database))
         elif compare_source is not None:

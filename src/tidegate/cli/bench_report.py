@@ -108,13 +108,12 @@ def print_report(load: Load, dialect: str, series: Sequence[Series], *, json: bo
     if len(series) == 2:
         _print_both(*series)
     for one in series:
+        say(f"{one.configuration.name}: {one.configuration.shown}")
         _print_one(one, dialect)
     say(_EXPLANATION)
 
 
 def _print_one(series: Series, dialect: str) -> None:
-    name = series.configuration.name
-    say(f"{name}: {series.configuration.shown}")
     if len(series.runs) > 1:
         say(f"Medians of {len(series.runs)} runs.")
     pairs(

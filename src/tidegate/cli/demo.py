@@ -84,6 +84,7 @@ async def _demonstrate(
     )
     world = World(clock, scenario, directory, url, port=port or _free(_PORT))
     _end_on(signal.SIGTERM)
+    proven = False
     try:
         await world.start()
         _introduce(scenario, world)
@@ -101,13 +102,12 @@ async def _demonstrate(
         )
         if not once:
             await _stay(world)
-        return proven
     except asyncio.CancelledError:
         # Ctrl-C or a stop signal: the wish is granted, not reported as an accident.
         say("\nStopped.")
-        return True
     finally:
         await world.stop()
+    return proven
 
 
 def _free(port: int) -> int:

@@ -20,7 +20,7 @@ from tidegate.cli.output import console
 from tidegate.payouts.states import State
 from tidegate.sandbox.scenario import End
 
-__all__ = ["Balances", "Screen", "make_screen", "show_orders", "show_proof"]
+__all__ = ["Balances", "LiveScreen", "Screen", "make_screen", "show_orders", "show_proof"]
 
 _CHROME_LINES = 14
 _REFRESH_HZ = 4
@@ -63,10 +63,12 @@ class Screen(Protocol):
 def make_screen() -> Screen:
     """The live table if standard output is a terminal, else lines."""
     out = console()
-    return _LiveScreen(out) if out.is_terminal else _PlainScreen(out)
+    return LiveScreen(out) if out.is_terminal else _PlainScreen(out)
 
 
-class _LiveScreen:
+class LiveScreen:
+    """A table that is drawn anew at every look; what still moves comes first."""
+
     def __init__(self, out: Console) -> None:
         self._console = out
         self._live = Live(console=out, refresh_per_second=_REFRESH_HZ, transient=True)

@@ -25,7 +25,7 @@ from tidegate.sandbox.aggregator.orders import Dialect
 from tidegate.sandbox.bank.institutions import account_name
 from tidegate.sandbox.faults import AggregatorFault, BankFault, Fault, FaultPlan
 
-__all__ = ["TROUBLES", "End", "Planned", "Scenario", "Trouble", "make_scenario"]
+__all__ = ["NO_TROUBLE", "TROUBLES", "End", "Planned", "Scenario", "Trouble", "make_scenario"]
 
 T = TypeVar("T")
 
@@ -195,24 +195,30 @@ class Scenario:
 
 
 def make_scenario(
-    clock: Clock, *, seed: int, orders: int, window_s: float, salt: str = ""
+    clock: Clock,
+    *,
+    seed: int,
+    orders: int,
+    window_s: float,
+    salt: str = "",
+    troubles: Sequence[Trouble] = TROUBLES,
 ) -> Scenario:
     """Draw a mix of ``orders`` that arrive within ``window_s`` seconds, some a little later.
 
     ``salt`` goes into the order ids alone, so that two runs of one seed may share a database.
     """
     chance = Randomness(clock, seed=seed)
-    mixed = _mixed(TROUBLES[:orders], chance)
+    mixed = _mixed(troubles[:orders], chance)
     apart = [one for one in mixed if one.apart]
     others = [one for one in mixed if not one.apart]
-    troubles = [*_spread(others, orders - len(apart), chance), *apart]
+    drawn = [*_spread(others, orders - len(apart), chance), *apart]
     arrivals = sorted(chance.uniform(0, window_s) for _ in range(orders - len(apart)))
     arrivals += [window_s + (place + 1) * _APART_S for place in range(len(apart))]
     planned = (
         _plan(number, after_s, trouble, chance, f"{seed}/{salt}")
-        for number, (after_s, trouble) in enumerate(zip(arrivals, troubles, strict=True))
+        for number, (after_s, trouble) in enumerate(zip(arrivals, drawn, strict=True))
     )
-    missing = tuple(fault for trouble in TROUBLES[orders:] for fault in trouble.faults)
+    missing = tuple(fault for trouble in troubles[orders:] for fault in trouble.faults)
     return Scenario(seed, tuple(planned), missing)
 
 
