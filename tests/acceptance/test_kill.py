@@ -128,6 +128,7 @@ async def test_twenty_kills_lose_nothing(
     child.start()
     await child.ready()
     await world.settle(SETTLES_S)
+    await world.reading_again()
 
     books = await world.assert_right(cases_allowed=CASES)
     ends = [State(row["state"]) for row in books.payouts.values()]
@@ -135,8 +136,6 @@ async def test_twenty_kills_lose_nothing(
     with capsys.disabled():
         print(f"\n{len(ends)} orders, {fulfilled} fulfilled, {dict(books.case_kinds)}, seed {seed}")
     assert fulfilled > KILLS, "the run did work between the kills"
-    sent = [one for rows in books.attempts.values() for one in rows]
-    assert any(one["not_found"] for one in sent), "some were in doubt and looked up"
 
 
 def _set_faults(world: World, seed: int) -> None:

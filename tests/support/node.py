@@ -161,7 +161,6 @@ class ChildNode:
         self._env = {
             **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}},
             "PYTHONPATH": os.pathsep.join(sys.path),
-            "PYTHONDONTWRITEBYTECODE": "1",
             **env,
         }
         self._log = log

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tidegate import migrations
 from tidegate.cases.readings import open_cases
-from tidegate.cli.database import away, missing_file
+from tidegate.cli.database import away, inline, missing_file
 from tidegate.cli.ledger import UNSEALED_TOO_LONG_MS
 from tidegate.cli.output import duration
 from tidegate.clock import SystemClock
@@ -92,7 +92,7 @@ async def check_database(settings: Settings) -> Found:
     if (fault := missing_file(url)) is not None:
         return _unusable(fault, "Run `tidegate migrate`.")
     clock = SystemClock()
-    database = open_database(url, clock, pool_size=2)
+    database = open_database(url, clock, executor=inline, pool_size=2)
     try:
         if not await migrations.is_current(database):
             return _unusable(

@@ -33,13 +33,13 @@ from tidegate import migrations
 from tidegate.cli.serve import run
 from tidegate.clock import SystemClock
 from tidegate.db.committer import Committer, Unit
-from tidegate.db.engine import Database, open_database
+from tidegate.db.engine import Database, InlineExecutor, open_database
 from tidegate.db.url import DatabaseUrl
 from tidegate.errors import ConfigurationError
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
 
-__all__ = ["away", "command_settings", "missing_file", "read", "with_database", "write"]
+__all__ = ["away", "command_settings", "inline", "missing_file", "read", "with_database", "write"]
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ def with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -
     async def go() -> T:
         if fault := missing_file(url):
             raise ConfigurationError([fault])
-        database = open_database(url, SystemClock(), pool_size=2)
+        database = open_database(url, SystemClock(), executor=inline, pool_size=2)
         try:
             if not await migrations.is_current(database):
                 raise ConfigurationError(
@@ -97,6 +97,11 @@ def with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -
 
     found: T = run(go())
     return found
+
+
+def inline(_name: str) -> InlineExecutor:
+    """Where a command's database work runs: in the loop, which has nothing else to do."""
+    return InlineExecutor()
 
 
 def missing_file(url: DatabaseUrl) -> str | None:

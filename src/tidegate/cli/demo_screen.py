@@ -23,6 +23,17 @@ from tidegate.sandbox.scenario import End
 __all__ = ["Balances", "LiveScreen", "Screen", "make_screen", "show_orders", "show_proof"]
 
 _CHROME_LINES = 14
+_COLUMNS = {
+    "order": 8,
+    "form": 4,
+    "naira": 12,
+    "to": 8,
+    "here": 10,
+    "aggregator": 10,
+    "bank": 10,
+}
+# And what is shown besides where there is room for it.
+_MORE_COLUMNS = {"trouble": 16, "why": 60}
 _REFRESH_HZ = 4
 _END_STYLES = {
     End.PAID: "green",
@@ -166,18 +177,17 @@ def _panel(elapsed_s: float, standings: Sequence[Standing], balances: Balances) 
 
 
 def _table(standings: Sequence[Standing], *, width: int) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("order", no_wrap=True)
-    table.add_column("form", no_wrap=True)
-    table.add_column("naira", justify="right", no_wrap=True)
-    table.add_column("to", no_wrap=True)
-    table.add_column("here", no_wrap=True)
-    table.add_column("aggregator", no_wrap=True)
-    table.add_column("bank", no_wrap=True)
-    wide = width >= 110
-    table.add_column("trouble", overflow="fold" if wide else "ellipsis", no_wrap=not wide, ratio=3)
-    if wide:
-        table.add_column("why", overflow="ellipsis", no_wrap=True, ratio=2)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name, wide in _COLUMNS.items():
+        table.add_column(
+            name, justify="right" if name == "naira" else "left", width=wide, no_wrap=True
+        )
+    # Two blanks stand between columns, one at each end.
+    rest = width - sum(_COLUMNS.values()) - 2 * len(_COLUMNS) - 4
+    names = [name for name, least in _MORE_COLUMNS.items() if rest >= least]
+    for name in names:
+        most = rest // len(names) - 2
+        table.add_column(name, overflow="ellipsis", no_wrap=True, max_width=most)
     for one in standings:
         style = _STATE_STYLES.get(one.state) if one.state is not None else None
         cells = [
@@ -189,10 +199,9 @@ def _table(standings: Sequence[Standing], *, width: int) -> Table:
             Text(str(one.order.status) if one.order is not None else "-"),
             Text(_at_the_bank(one)),
             Text(", ".join(one.planned.trouble.faults), style="dim"),
+            Text(one.reason, style=_END_STYLES.get(one.end, "") if one.end else ""),
         ]
-        if wide:
-            cells.append(Text(one.reason, style=_END_STYLES.get(one.end, "") if one.end else ""))
-        table.add_row(*cells)
+        table.add_row(*cells[: len(table.columns)])
     return table
 
 

@@ -6,8 +6,8 @@ import typer
 
 from tidegate.bootstrap import build
 from tidegate.cli.checks import Check, Found, Verdict, check_address, check_database, serving
-from tidegate.cli.database import command_settings
-from tidegate.cli.output import NO, JsonOption, console, print_json, say, show_table, styled
+from tidegate.cli.database import command_settings, inline
+from tidegate.cli.output import NO, JsonOption, busy, print_json, say, show_table, styled
 from tidegate.cli.probes import probe_aggregator, probe_balance_form, probe_psps
 from tidegate.cli.serve import run
 from tidegate.errors import ConfigurationError
@@ -38,7 +38,7 @@ def doctor(
     except ConfigurationError as error:
         checks = [_fault(sentence) for sentence in error.faults]
     else:
-        with console(stderr=True).status("Asking everybody"):
+        with busy("Asking everybody"):
             checks = run(_examine(settings, push=push_balances))
     failed = [check for check in checks if check.verdict is Verdict.FAIL]
     warned = [check for check in checks if check.verdict is Verdict.WARN]
@@ -85,7 +85,7 @@ async def _ask_others(settings: Settings, found: Found, *, push: bool) -> list[C
                 "Put the database right first.",
             )
         ]
-    app = await build(settings)
+    app = await build(settings, executor=inline)
     try:
         served = serving(found.chores, app.clock.now_ms())
         checks = await probe_aggregator(app, served=served)

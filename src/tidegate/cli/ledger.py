@@ -19,7 +19,7 @@ from tidegate.cli.output import (
     NO,
     JsonOption,
     amount,
-    console,
+    busy,
     instant,
     pairs,
     print_json,
@@ -102,7 +102,7 @@ def run_audit(
             unsealed_after_ms=UNSEALED_TOO_LONG_MS,
         )
 
-    with console(stderr=True).status("Reading the book"):
+    with busy("Reading the book"):
         report = read(command_settings(), work)
     if as_json:
         print_json(_audit_json(report))

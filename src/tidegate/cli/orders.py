@@ -27,16 +27,10 @@ from tidegate.cli.output import (
 from tidegate.clock import SystemClock
 from tidegate.db.identity import read_node_id
 from tidegate.errors import NotFound
+from tidegate.payouts.readings import find_payout, list_payouts
 from tidegate.payouts.states import State
 from tidegate.payouts.store import Row
-from tidegate.payouts.story import (
-    Line,
-    Story,
-    find_payout,
-    list_payouts,
-    read_story,
-    recipient_shown,
-)
+from tidegate.payouts.story import Line, Story, read_story, recipient_shown
 from tidegate.payouts.waiting import Step, Waiting, step_of, waiting
 
 __all__ = ["list_orders", "register", "show_order"]

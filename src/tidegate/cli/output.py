@@ -15,6 +15,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import typer
@@ -34,6 +35,7 @@ __all__ = [
     "JsonOption",
     "age",
     "amount",
+    "busy",
     "clean",
     "console",
     "duration",
@@ -75,6 +77,13 @@ def console(*, stderr: bool = False) -> Console:
     if width is None:
         width = shutil.get_terminal_size().columns
     return Console(file=stream, width=width, markup=False, highlight=False, emoji=False)
+
+
+def busy(what: str) -> AbstractContextManager[object]:
+    """Show that something takes its time, to a person who watches."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    return console(stderr=True).status(what)
 
 
 def say(text: str) -> None:

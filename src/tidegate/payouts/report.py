@@ -31,6 +31,7 @@ __all__ = ["Report", "cancel_reason"]
 _FULFIL_LIMIT_S = 60.0
 _ACCEPT_LIMIT_S = 30.0
 _FRESH_MS = 60_000
+_POLLED_AFTER_MS = 25_000
 
 # The aggregator has the success on record: saying it again could only do harm.
 _HAS_SUCCESS = frozenset({"validated", "settling", "settled"})
@@ -148,10 +149,8 @@ class Report:
             said = accepted.exchanges
         # Something else was told before this success, or an answer was lost: it may have been
         # given to another meanwhile, whom a stray fulfil would block (aggregator.md 4.3).
-        # So it may if /tx_status told the success before this first report could.
-        fresh = row["paid_at"] is not None and self._clock.now_ms() - row["paid_at"] < _FRESH_MS
         told = row["accept_first"] or row["told_at"] is not None
-        if claimed.tries > 1 or told or not fresh:
+        if claimed.tries > 1 or told or self._may_have_been_polled(row):
             ours, status, asked = await self._whose(claimed)
             said = (*said, *asked)
             if ours is None and not self._blind(claimed):
@@ -195,6 +194,18 @@ class Report:
             await self._told.refused(claimed, said, answer.message, answer)
         else:
             await self._told.later(claimed, said, answer, told_pending_at=told_pending)
+
+    def _may_have_been_polled(self, row: Row) -> bool:
+        """May ``/tx_status`` have told the success before this report (aggregator.md 3.2)?
+
+        It is asked about an order of which nothing was reported from 30 s after accept on, and
+        about one told *pending* a minute after that.
+        """
+        now_ms = self._clock.now_ms()
+        if now_ms - (row["paid_at"] or 0) >= _FRESH_MS:
+            return True
+        quiet = row["dialect"] == Dialect.LIVE and row["told_pending_at"] is None
+        return quiet and now_ms - (row["accepted_at"] or 0) >= _POLLED_AFTER_MS
 
     async def _given_up(self, claimed: Claimed) -> None:
         """The round will never be paid (that is committed): say so.

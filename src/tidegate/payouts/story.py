@@ -1,4 +1,4 @@
-"""An order's whole story, read from its rows: what ``orders list`` and ``orders show`` tell.
+"""An order's whole story, read from its rows: what ``orders show`` tells.
 
 Read-only; functions of a connection inside one :meth:`Database.read`. What others wrote (offers,
 webhooks) is redacted here as exchanges were when they were stored: account numbers keep four
@@ -7,7 +7,7 @@ digits, names their initials.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,15 +22,13 @@ from tidegate.money.currency import parse_currency
 from tidegate.observability.redaction import initials, last_four, redact_exchange
 from tidegate.payouts.store import Row, attempts_of
 from tidegate.payouts.tables import (
-    attempts,
     exchanges,
     observations,
     offers,
     payout_events,
-    payouts,
 )
 
-__all__ = ["Line", "Story", "find_payout", "list_payouts", "read_story", "recipient_shown"]
+__all__ = ["Line", "Story", "read_story", "recipient_shown"]
 
 # A webhook may overtake our own commit, and the clocks of two processes differ.
 _EARLIER_MS: Final = 60_000
@@ -80,32 +78,6 @@ class Story:
         return {
             line.data["counterparty"]: line.what for line in self.lines if line.kind == "exchange"
         }
-
-
-def list_payouts(
-    connection: Connection,
-    *,
-    states: Collection[str] = (),
-    since_ms: int | None = None,
-    limit: int = 50,
-) -> list[Row]:
-    """Payouts, newest first, all columns; only of ``states`` and since ``since_ms`` if given."""
-    wanted = select(payouts).order_by(payouts.c.created_at.desc(), payouts.c.id.desc()).limit(limit)
-    if states:
-        wanted = wanted.where(payouts.c.state.in_(sorted(states)))
-    if since_ms is not None:
-        wanted = wanted.where(payouts.c.created_at >= since_ms)
-    return [dict(row) for row in connection.execute(wanted).mappings()]
-
-
-def find_payout(connection: Connection, name: str) -> Row | None:
-    """The payout that ``name`` belongs to: the aggregator's order id, our id, the id of an
-    attempt, or a reference as the PSP or the aggregator knows it."""
-    for question in _BY_NAME:
-        found = connection.execute(question, {"name": name}).mappings().first()
-        if found is not None:
-            return dict(found)
-    return None
 
 
 def read_story(connection: Connection, payout: Row) -> Story:
@@ -351,17 +323,6 @@ def _actions(
         )
 
 
-# From the cheapest question to those that read more.
-_BY_NAME = (
-    select(payouts).where(payouts.c.order_id == bindparam("name")),
-    select(payouts).where(payouts.c.id == bindparam("name")),
-    select(payouts).join(attempts).where(attempts.c.id == bindparam("name")),
-    select(payouts).join(attempts).where(attempts.c.reference == bindparam("name")),
-    select(payouts).where(
-        or_(payouts.c.reference == bindparam("name"), payouts.c.tx_id == bindparam("name"))
-    ),
-    select(payouts).join(attempts).where(attempts.c.psp_id == bindparam("name")),
-)
 _offers_of = (
     select(offers)
     .where(offers.c.order_id == bindparam("order_id"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import sys
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from tests.support.databases import Prepare
 from tidegate import migrations
 from tidegate.cli import database as cli_database
 from tidegate.cli import main
+from tidegate.cli.database import inline
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database, open_database
 from tidegate.db.url import parse
@@ -87,23 +87,19 @@ def url(
 
 def _prepare(url: str) -> None:
     async def prepare() -> None:
-        database = open_database(parse(url), SystemClock())
+        database = open_database(parse(url), SystemClock(), executor=inline)
         await migrations.upgrade(database)
         await fill(database)
         await database.close()
 
     asyncio.run(prepare())
-    # This thread ends now, and what its greenlets still hold would be let go by the main thread,
-    # in a pending call; a weak reference's callback there, traced for coverage, never ends on
-    # CPython 3.11. So it is let go here.
-    gc.collect()
 
 
 def on_database(url: str, work: Callable[[Database], Any]) -> Any:
     """Run an asynchronous function on the database of ``url``."""
 
     async def go() -> Any:
-        database = open_database(parse(url), SystemClock(), pool_size=2)
+        database = open_database(parse(url), SystemClock(), executor=inline, pool_size=2)
         try:
             return await work(database)
         finally:

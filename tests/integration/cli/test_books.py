@@ -152,3 +152,14 @@ def test_the_whole_book_is_exported(tidegate: Command, url: str) -> None:
         (str(leg["entry"]), leg["account"], str(leg["amount"])) for leg in legs
     ]
     assert len(legs) == 10
+
+
+def test_a_statement_for_people_has_two_sides(tidegate: Command, url: str) -> None:
+    """Debit and credit in major units; the past and the next page are sentences below."""
+    out = tidegate("ledger", "statement", AVAILABLE, "--limit", "2").out
+    assert "50,000.00" in out
+    assert "There are more: --after 2." in out
+    past = tidegate("ledger", "statement", AVAILABLE, "--as-of-block", "1").out
+    assert "Balance then: 48,956.50 NGN after leg 3 (block 1)." in past
+    accounts = tidegate("ledger", "accounts").out
+    assert AVAILABLE in accounts

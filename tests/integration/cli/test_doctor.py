@@ -208,6 +208,16 @@ def test_a_database_that_is_not_migrated_is_found(
     assert "tidegate migrate" in said
 
 
+def test_a_book_too_long_for_a_visit_is_judged_by_its_sums(
+    tidegate: Command, url: str, companies: Companies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Debits and credits are added up at once; the whole audit is asked for."""
+    monkeypatch.setattr("tidegate.cli.checks._AUDITED_MAX", 0)
+    verdict, said = _checks(tidegate("doctor", "--json").json)["ledger"]
+    assert verdict == "warn"
+    assert "tidegate ledger audit" in said
+
+
 @pytest.fixture
 def shorter_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bank makes its list when it starts: ask for this before the companies."""

@@ -113,3 +113,15 @@ def test_a_misspelt_switch_is_refused(tidegate: Command, url: str) -> None:
     assert ran.code == 2
     assert "lenco" in ran.err
     assert _rows(url, switches) == []
+
+
+def test_the_tables_for_people(tidegate: Command, url: str) -> None:
+    """Open cases with their reason; what is off, since when, by whom and why."""
+    assert "Find it at the PSP." in tidegate("cases", "list").out
+    tidegate("switches", "off", "psp", "lenco", "--reason", "fees doubled")
+    (line,) = [row for row in tidegate("switches", "list").out.splitlines() if "psp:lenco" in row]
+    assert "OFF" in line
+    assert "fees doubled" in line
+    tidegate("cases", "close", "1", "--note", "found at the bank")
+    assert "found at the bank" in tidegate("cases", "show", "1").out
+    assert "No case is open." in tidegate("cases", "list").out

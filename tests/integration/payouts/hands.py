@@ -111,9 +111,7 @@ class Hands:
     async def claim(self, table: Table, row: dict[str, Any]) -> Claimed:
         """Claim a row for what it is due for, as the runner does."""
         kind = self._kinds[table.name, row["kind"]]
-        operation = Claim(
-            table, row["kind"], 1, round(kind.lease_s * 1000), (row["id"],)
-        )
+        operation = Claim(table, row["kind"], 1, round(kind.lease_s * 1000), (row["id"],))
         ends_at = self.clock.monotonic() + kind.lease_s
         (rows,) = await self.node.app.committer.commit(Unit([operation]))
         assert rows, f"{row['kind']} of {row['id']} is due at {row['due_at']}, not now"

@@ -29,9 +29,7 @@ READINGS_PAUSE_S = 0.02
 SKEW_S = 5
 
 
-async def test_the_band_under_load(
-    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_band_under_load(open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """While orders flow, readings find nothing; a funding, a withdrawal by somebody else and a
     late reversal are each booked as what they are, and in the end the books equal the bank's."""
     monkeypatch.setattr(balances, "_SKEW_MS", SKEW_S * 1000)

@@ -312,7 +312,7 @@ async def test_an_accepting_order_is_never_ended_by_the_clock(make_hands: MakeHa
         await accept(*args)
         raise asyncio.CancelledError
 
-    hands.node.app.aggregator.accept = lost  # type: ignore[method-assign]  # the process dies here
+    hands.node.app.aggregator.accept = lost  # type: ignore[method-assign, assignment]  # the process dies here
     with pytest.raises(asyncio.CancelledError):
         await hands.payout(order_id, "accept")
     hands.node.app.aggregator.accept = accept  # type: ignore[method-assign]  # and is back
@@ -333,7 +333,7 @@ async def test_a_lost_accept_that_never_arrived_frees_the_float(make_hands: Make
     async def dies(*args: Any) -> AcceptAnswer:
         raise asyncio.CancelledError
 
-    accept, hands.node.app.aggregator.accept = hands.node.app.aggregator.accept, dies  # type: ignore[method-assign]  # the process dies here
+    accept, hands.node.app.aggregator.accept = hands.node.app.aggregator.accept, dies  # type: ignore[method-assign, assignment]  # the process dies here
     with pytest.raises(asyncio.CancelledError):
         await hands.payout(order_id, "accept")
     hands.node.app.aggregator.accept = accept  # type: ignore[method-assign]  # and is back
@@ -363,7 +363,7 @@ async def test_what_cannot_be_proven_is_held(
         answer = await accept(*args)
         return AcceptAnswer(Said.GONE, "Order request not found", answer.exchanges)
 
-    hands.node.app.aggregator.accept = forgets  # type: ignore[method-assign]  # as FORK answers
+    hands.node.app.aggregator.accept = forgets  # type: ignore[method-assign, assignment]  # as FORK answers
     if not proven:
         order.token_amount += 1
     row = await hands.payout(order_id, "accept")
@@ -380,9 +380,7 @@ async def test_the_last_float_is_promised_once(open_world: OpenWorld) -> None:
     world = await open_world(factor=10, terms=SLOW_TERMS, opening=Decimal(20_000))
     await world.local()
     ids = await asyncio.gather(*(world.offer(amount=5_000) for _ in range(6)))
-    ends = [
-        (await world.reaches(one, {State.FULFILLED, State.DECLINED}))["state"] for one in ids
-    ]
+    ends = [(await world.reaches(one, {State.FULFILLED, State.DECLINED}))["state"] for one in ids]
     assert ends.count(State.FULFILLED) == 3, "each 5,000 and at most 100 of fee"
     await world.settle()
     books = await world.assert_right()
@@ -505,7 +503,9 @@ async def test_paid_late_is_never_called_failed(make_hands: MakeHands) -> None:
     assert "cancelled" not in hands.heard(order_id)
     books = await hands.world.books()
     assert books.balances["reserved"] == 0
-    assert sum(hands.world.bank.times_paid(one["reference"]) for one in books.attempts[order_id]) == 1
+    assert (
+        sum(hands.world.bank.times_paid(one["reference"]) for one in books.attempts[order_id]) == 1
+    )
     assert books.findings == ()
 
 
@@ -520,7 +520,9 @@ async def test_a_late_success_asks_before_it_tells(make_hands: MakeHands) -> Non
     hands.world.aggregator.book.give_to_another(order)
     told = hands.world.aggregator.counters.get("fulfill 200", 0)
 
-    hands.world.bank.decide((await hands.world.attempts(order_id))[0]["reference"], Status.SUCCESSFUL)
+    hands.world.bank.decide(
+        (await hands.world.attempts(order_id))[0]["reference"], Status.SUCCESSFUL
+    )
     row = await hands.to_its_end(order_id)
 
     assert row["state"] == State.PAID

@@ -44,7 +44,7 @@ BANKS: Final[Mapping[str, str]] = {
     "100004": "OPAY",
     "100033": "PALMPAY",
     "100039": "PAYSTACK-TITAN",
-    "120003": "MOMO PAYMENT SERVICE BANK",
+    "120003": "MTN MOMO PSB",
     "400001": "FSDH MERCHANT BANK",
 }
 
