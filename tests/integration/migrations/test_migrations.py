@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -26,6 +27,10 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 def _tables(connection: Connection) -> set[str]:
     return set(inspect(connection).get_table_names()) - {"alembic_version"}
+
+
+def _run(statement: str, connection: Connection) -> None:
+    connection.execute(text(statement))
 
 
 async def test_up_down_and_up_again(database: Database) -> None:
@@ -78,7 +83,7 @@ async def test_what_is_immutable_stays(database: Database) -> None:
     )
     for statement in ("UPDATE entries SET kind = 'x'", "DELETE FROM entries"):
         with pytest.raises(DBAPIError):
-            await database.write(lambda c, sql=statement: c.execute(text(sql)))
+            await database.write(partial(_run, statement))
 
 
 async def test_a_second_standing_attempt_is_impossible(database: Database) -> None:
@@ -110,7 +115,7 @@ async def test_a_second_standing_attempt_is_impossible(database: Database) -> No
     ):
         second = attempt.format(n=2, state=state)
         with pytest.raises(DBAPIError):
-            await database.write(lambda c, sql=second: c.execute(text(sql)))
+            await database.write(partial(_run, second))
     for number, state in enumerate(("rejected", "failed", "withdrawn"), start=3):
         closed = attempt.format(n=number, state=state)
-        await database.write(lambda c, sql=closed: c.execute(text(sql)))
+        await database.write(partial(_run, closed))
