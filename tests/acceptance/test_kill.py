@@ -34,8 +34,6 @@ TERMS = {
     "refund_interval_s": 3.0,
     "refund_timeout_s": 25.0,
     "poll_interval_s": 1.0,
-    "first_poll_after_s": 1.5,
-    "fulfilment_validity_s": 1.5,
     "settling_after_s": 0.2,
     "settled_after_s": 0.2,
     "slow_s": 0.7,

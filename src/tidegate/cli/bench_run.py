@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from tidegate.cli.processes import Node, NodeFailed, Usage, child_environment, usage_of
 from tidegate.db.url import parse
+from tidegate.errors import ConfigurationError
 
 __all__ = ["Configuration", "Load", "Measured", "Stand", "fsync_ms"]
 
@@ -174,6 +175,11 @@ class Stand:
         }
         self._node = Node(self._directory, settings, source=self.configuration.source)
         await self._node.start()
+        info = await self._node.get("/info")
+        if info["data"]["totalBalances"]["NGN"]["totalBalance"] != _BALANCE:
+            raise ConfigurationError(
+                ["The database to measure on holds another float already: name an empty one."]
+            )
 
     async def run(self, load: Load, progress: Callable[[int], None] | None = None) -> Measured:
         """Send ``load`` through the node and measure from the first offer to the last fulfil."""

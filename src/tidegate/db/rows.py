@@ -21,7 +21,7 @@ from tidegate.db.committer import Batch, Due, Operation
 from tidegate.db.engine import Database, any_of, any_values
 from tidegate.errors import Stale
 
-__all__ = ["DONE", "Change", "Done", "Held", "Insert", "Next", "RowBatch"]
+__all__ = ["DONE", "FIRST_FENCE", "Change", "Done", "Held", "Insert", "Next", "RowBatch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Insert:
-    """Insert one row; with ``next``, due."""
+    """Insert one row; with ``next``, due; with ``leased``, under a lease until it is due.
+
+    The lease is the inserter's: its fence is :data:`FIRST_FENCE`. So a wish that comes before
+    the inserter's own next change is kept as with any lease.
+    """
 
     batch: ClassVar[type[Batch]]
     table: Table
     values: Mapping[str, Any]
     next: Next | None = None
+    leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,9 @@ class Change:
     next: Next | Done | None = None
     again: bool = False
 
+
+FIRST_FENCE: Final = 1
+"""The fence of a row that was inserted under a lease."""
 
 _QUEUE = ("kind", "due_at", "leased_until", "fence", "woken")
 
@@ -155,7 +163,9 @@ class RowBatch:
         if operation.next is not None:
             values["kind"] = operation.next.kind
             values["due_at"] = self._now_ms + operation.next.in_ms
-            if operation.next.in_ms <= 0:
+            if operation.leased:
+                values["leased_until"], values["fence"] = values["due_at"], FIRST_FENCE
+            elif operation.next.in_ms <= 0:
                 self._due.append(Due(operation.table.name, operation.next.kind, values["id"]))
         self._inserts.append((operation.table, values))
 

@@ -30,8 +30,9 @@ class Circuits:
         self._circuits: dict[str, _Circuit] = {}
 
     def worked(self, psp: str) -> None:
-        """The PSP answered as it should."""
-        self._circuits.pop(psp, None)
+        """The PSP answered as it should; a rest that has begun goes on to its end."""
+        if psp in self._circuits:
+            self._circuits[psp].failures = 0
 
     def failed(self, psp: str) -> bool:
         """The PSP did not; ``True`` if it rests from now on."""

@@ -29,7 +29,7 @@ from tidegate.payouts.states import (
 from tidegate.payouts.store import Journal, Row, attempts_of, evidence, payout_by_id
 from tidegate.ports.bank import Bank, Fault, NotFound, Outcome, OutcomeKind, Unavailable
 from tidegate.wire.dialect import Dialect
-from tidegate.work.backoff import scheduled_ms
+from tidegate.work.backoff import exponential_ms, scheduled_ms
 from tidegate.work.claim import Claimed
 from tidegate.work.pace import Pace
 
@@ -41,6 +41,7 @@ _DAY_MS = 24 * _HOUR_MS
 _LATER_LOOKS_MS = (_HOUR_MS, _DAY_MS)
 _COOLING_STEP_MS = 60_000
 _COOLING_LOOKS_MAX = 60
+_TRIES_WHEN_PAID = 8
 # The same bytes go out this often at most before a person looks.
 _SENDS_MAX = 3
 _WAS_PAID = frozenset({AttemptState.PAID, AttemptState.REVERSED})
@@ -243,11 +244,18 @@ class Confirm:
         self, journal: Journal, attempt: Row, claimed: Claimed, looked: dict[str, Any]
     ) -> None:
         after = attempt_after(AttemptState(attempt["state"]), AttemptEvent.UNCLEAR)
+        look_again = self._next_look(attempt, after)
+        again = after is AttemptState.PAID and claimed.tries < _TRIES_WHEN_PAID
+        if again:
+            # What prompted the question (a reversal, perhaps) is not answered yet.
+            wait = exponential_ms(claimed.tries, self._randomness)
+            look_again = Next(f"confirm:{self._bank.name}", wait)
         journal.attempt(
             attempt,
             AttemptEvent.UNCLEAR,
             lease=claimed.held,
-            next=self._next_look(attempt, after),
+            next=look_again,
+            again=again,
             **looked,
         )
         if after not in _OVER:

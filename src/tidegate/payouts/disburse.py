@@ -148,7 +148,9 @@ class Disburse:
         self, journal: Journal, claimed: Claimed, attempt: dict[str, Any], earlier: _Earlier
     ) -> None:
         """Commit the intention, then send."""
-        journal.add(Insert(attempts, attempt, next=self._sender.look_up_at_last))
+        # Under a lease of its own: a webhook that overtakes the answer stays a wish to look.
+        look = self._sender.look_up_at_last
+        journal.add(Insert(attempts, attempt, next=look, leased=True))
         journal.move(
             Event.DISPATCHED,
             fence=claimed.row["fence"],

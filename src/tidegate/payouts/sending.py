@@ -13,7 +13,7 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
-from tidegate.db.rows import DONE, Change, Held, Next
+from tidegate.db.rows import DONE, FIRST_FENCE, Change, Held, Next
 from tidegate.errors import FloorBroken, Stale
 from tidegate.payouts.circuit import Circuits
 from tidegate.payouts.conclude import go_on
@@ -52,8 +52,9 @@ class Turn:
     earlier: tuple[tuple[str, AttemptState], ...]
 
     @property
-    def attempt_lease(self) -> Held | None:
-        return self.claimed.held if self.own else None
+    def attempt_lease(self) -> Held:
+        """The attempt's own lease: claimed for a resend, else inserted with it."""
+        return self.claimed.held if self.own else Held(FIRST_FENCE, 0)
 
     @property
     def payout_lease(self) -> Held | None:

@@ -14,7 +14,7 @@ from tidegate.payouts.states import State
 from tidegate.sandbox.aggregator.orders import PAID, Order
 
 ORDERS = 200
-POLL_S = 3.0
+POLL_S = 8.0
 # Offers that are being answered at one time.
 AT_ONCE = 8
 TERMS = {"offers_max": 20, "first_poll_after_s": 3.0, "poll_interval_s": 1.0}
@@ -102,6 +102,7 @@ async def _leases_of_the_dead_run_out(world: World) -> None:
 
     await world.until(still, 40, "only dead leases")
     await world.leases_run_out()
+    await world.execute(lambda c: c.execute(text("NOTIFY tidegate_work")))  # or wait for the poll
 
 
 def _wait(order: Order) -> float:
