@@ -357,6 +357,11 @@ class World:
         order's end. ``off_by`` is what our total may exceed the bank's balance by, kobo.
         """
         books = await self.books()
+        for _ in range(100):  # a last look-up may still be under way
+            if not books.leased:
+                break
+            await asyncio.sleep(0.1)
+            books = await self.books()
         assert not books.findings, f"ledger audit: {books.findings}"
         self._assert_paid_once(books)
         self._assert_agreed(books)

@@ -21,9 +21,9 @@ from tidegate.sandbox.bank.transactions import Status
 
 FUNDED, WITHDRAWN = Decimal(250_000), Decimal(400_000)
 # An order every so many seconds of the machine; each is undecided at the bank for some of them.
-PAUSE_S = 0.025
+PAUSE_S = 0.08
 UNDER_WAY_S = (0.5, 4.0)
-READINGS_PAUSE_S = 0.02
+READINGS_PAUSE_S = 0.05
 # How long what has ended still counts as under way; with one clock and a bank that returns a
 # debit at once that may be short.
 SKEW_S = 5
@@ -46,7 +46,7 @@ async def test_the_band_under_load(open_world: OpenWorld, monkeypatch: pytest.Mo
         assert (await world.books()).in_flight > 0, "under load"
 
         world.bank.fund(FUNDED)
-        await world.until(lambda: _balance_is(world, "float:funding:NGN", FUNDED), 10, "funding")
+        await world.until(lambda: _balance_is(world, "float:funding:NGN", FUNDED), 40, "funding")
         await _paid(world, 30)
         assert (await world.books()).balances["surplus"] == 0, "seen first or not: explained"
 
@@ -126,14 +126,14 @@ async def _paid(world: World, wanted: int) -> None:
         states = [one["state"] for rows in books.attempts.values() for one in rows]
         return states.count(AttemptState.PAID) >= wanted
 
-    await world.until(enough, 20, f"{wanted} paid")
+    await world.until(enough, 60, f"{wanted} paid")
 
 
 async def _case(world: World, kind: str) -> None:
     async def opened() -> bool:
         return kind in (await world.books()).case_kinds
 
-    await world.until(opened, 10, kind)
+    await world.until(opened, 40, kind)
 
 
 async def _balance(world: World, path: str) -> int:
