@@ -32,7 +32,6 @@ _FULFIL_LIMIT_S = 60.0
 _ACCEPT_LIMIT_S = 30.0
 _FRESH_MS = 60_000
 # The aggregator's first question comes 30 s after accept (aggregator.md 3.2).
-_ASKED_AFTER_MS = 25_000
 _POLLED_AFTER_MS = 25_000
 
 # The aggregator has the success on record: saying it again could only do harm.
@@ -152,9 +151,6 @@ class Report:
         # Something else was told before this success, or an answer was lost: it may have been
         # given to another meanwhile, whom a stray fulfil would block (aggregator.md 4.3).
         told = row["accept_first"] or row["told_at"] is not None
-        # Nor may it be told *pending* after it asked and heard *success*.
-        late = self._clock.now_ms() - (row["accepted_at"] or 0) > _ASKED_AFTER_MS
-        told = told or (late and row["told_pending_at"] is None)
         if claimed.tries > 1 or told or self._may_have_been_polled(row):
             ours, status, asked = await self._whose(claimed)
             said = (*said, *asked)

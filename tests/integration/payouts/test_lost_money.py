@@ -119,8 +119,8 @@ async def test_sending_under_an_expired_lease_is_looked_up(make_hands: MakeHands
 
 
 async def test_a_late_answer_is_kept_as_evidence(make_hands: MakeHands) -> None:
-    """A look-up was quicker than the answer to the call: the answer is stored, changes nothing,
-    and what the look-up made due stays due."""
+    """The call outlived the attempt's lease and a look-up was quicker than its answer: the answer
+    is stored, changes nothing, and what the look-up made due stays due."""
     hands = await make_hands()
     order_id = await hands.world.offer()
     await hands.accepted(order_id)
@@ -129,6 +129,7 @@ async def test_a_late_answer_is_kept_as_evidence(make_hands: MakeHands) -> None:
     sender = asyncio.create_task(hands.payout(order_id, "disburse:lenco"))
     await held.acted.wait()
 
+    await hands.world.leases_run_out()
     one = await hands.look_up(order_id)
     assert one["state"] == AttemptState.PAID
     held.heard.set()
@@ -138,6 +139,25 @@ async def test_a_late_answer_is_kept_as_evidence(make_hands: MakeHands) -> None:
     assert (row["state"], row["kind"], row["leased_until"]) == (State.PAID, "report", None)
     assert (await hands.world.attempts(order_id))[0]["state"] == AttemptState.PAID
     assert set(await hands.observed(one["id"])) == {("lookup", "succeeded"), ("submit", "pending")}
+
+
+async def test_a_webhook_that_overtakes_the_answer_is_a_wish(make_hands: MakeHands) -> None:
+    """While the call is under way nobody else looks; once it is answered, the look is due."""
+    hands = await make_hands()
+    order_id = await hands.world.offer()
+    await hands.accepted(order_id)
+    held = Held(hands.bank)
+    hands.bank.submit = held  # type: ignore[method-assign]  # the moment is the point
+    sender = asyncio.create_task(hands.payout(order_id, "disburse:lenco"))
+    await held.acted.wait()
+    await hands.webhooks()
+    assert (await hands.world.attempts(order_id))[0]["state"] == AttemptState.SENDING
+    held.heard.set()
+    await sender
+
+    one = (await hands.world.attempts(order_id))[0]
+    assert (one["state"], one["due_at"]) == (AttemptState.PENDING, hands.clock.now_ms())
+    assert (await hands.attempt(order_id, "confirm:lenco"))["state"] == AttemptState.PAID
 
 
 async def test_an_answer_after_the_lease_was_lost_is_kept(make_hands: MakeHands) -> None:
