@@ -31,7 +31,8 @@ __all__ = ["Chore", "Periodic"]
 
 log = structlog.get_logger()
 
-_SEAL_MOST = 10_000
+# A block holds its entries in memory while it is hashed.
+_SEAL_MOST = 1_000
 _HEARTBEAT_S = 10.0
 _UNSEALED_TOO_LONG_MS = 3_600_000
 

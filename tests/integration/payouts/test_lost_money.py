@@ -260,6 +260,32 @@ async def test_the_bank_knew_it_after_all(make_hands: MakeHands) -> None:
     assert hands.world.bank.books.paid_more_than_once() == []
 
 
+async def test_a_second_send_that_died_is_looked_up(make_hands: MakeHands) -> None:
+    """Killed while the same bytes went again: found as sending under its own lease, it is asked
+    after, and a third send is as far away as the second was."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(bank_faults=[BankFault.ERROR_503_BEFORE])
+    await hands.sent(order_id, AttemptState.UNKNOWN)
+    for _ in range(3):
+        hands.clock.advance(6 * MINUTE)
+        await hands.look_up(order_id)
+    held = Held(hands.bank)
+    hands.bank.submit = held  # type: ignore[method-assign]  # the moment is the point
+    sender = asyncio.create_task(hands.attempt(order_id, "send:lenco"))
+    await held.acted.wait()
+    sender.cancel()
+    await asyncio.gather(sender, return_exceptions=True)
+    await hands.world.leases_run_out()
+    assert hands.posts == 2
+
+    one = await hands.attempt(order_id, "send:lenco")
+
+    assert hands.posts == 2, "found as sending: not sent"
+    assert (one["state"], one["kind"]) == (AttemptState.SENDING, "confirm:lenco")
+    hands.clock.advance(MINUTE)
+    assert (await hands.attempt(order_id, "confirm:lenco"))["state"] == AttemptState.PAID
+
+
 async def test_a_refusal_after_doubt_proves_nothing(make_hands: MakeHands) -> None:
     """401 to the second send says nothing about the first: held for a person, hold and all."""
     hands = await make_hands()
