@@ -262,6 +262,8 @@ def _sqlite_engine(path: str, begin: str | None, *, query_only: bool) -> Engine:
         cursor = connection.cursor()
         if query_only:
             cursor.execute("PRAGMA query_only=ON")
+            # Readers look for few rows: half of the usual pages a connection are plenty.
+            cursor.execute("PRAGMA cache_size=-1000")
         else:
             cursor.execute("PRAGMA journal_mode=WAL")
             cursor.execute("PRAGMA synchronous=FULL")

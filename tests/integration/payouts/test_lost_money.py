@@ -264,6 +264,7 @@ async def test_a_second_send_that_died_is_looked_up(make_hands: MakeHands) -> No
     """Killed while the same bytes went again: found as sending under its own lease, it is asked
     after, and a third send is as far away as the second was."""
     hands = await make_hands()
+    hands.world.bank.set_webhook_url(None)
     order_id = await hands.world.offer(bank_faults=[BankFault.ERROR_503_BEFORE])
     await hands.sent(order_id, AttemptState.UNKNOWN)
     for _ in range(3):
