@@ -160,7 +160,7 @@ class ChildNode:
     def __init__(self, env: Mapping[str, str], log: Path, arguments: Sequence[str]) -> None:
         self._env = {
             **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}},
-            "PYTHONPATH": os.pathsep.join(sys.path),
+            "PYTHONPATH": os.pathsep.join(str(Path(place).resolve()) for place in sys.path),
             **env,
         }
         self._log = log
@@ -182,6 +182,7 @@ class ChildNode:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tidegate", *self._arguments],
                 env=self._env,
+                cwd=self._log.parent,  # away from a developer's own .env
                 stdout=log,
                 stderr=log,
             )

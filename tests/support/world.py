@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -22,14 +21,12 @@ from sqlalchemy import Connection, Table, select, update
 from tests.support.clocks import SwiftClock
 from tests.support.databases import Prepare
 from tests.support.node import ChildNode, LocalNode, environment, migrate
-from tidegate.cases.tables import cases
+from tests.support.our_books import EXPLAINS, Books, assert_holds, read_books, unfinished
 from tidegate.clock import Clock, Randomness, SimulatedClock, SystemClock
 from tidegate.db.engine import Database, open_database
 from tidegate.db.inbox import inbox
 from tidegate.db.url import parse
-from tidegate.ledger.audit import audit
-from tidegate.payouts.facts import read_float
-from tidegate.payouts.states import CLOSED_ATTEMPT, ENDED, AttemptState, State
+from tidegate.payouts.states import State
 from tidegate.payouts.tables import attempts, bank_lists, payouts, psp_balances
 from tidegate.sandbox.aggregator import SandboxAggregator
 from tidegate.sandbox.aggregator.judgement import Violation, Wrong
@@ -39,66 +36,14 @@ from tidegate.sandbox.bank import SandboxBank
 from tidegate.sandbox.faults import AggregatorFault, BankFault, BankFaults, FaultPlan
 from tidegate.work.tables import periodic
 
-__all__ = ["INSTITUTION", "LATER", "Books", "OpenWorld", "World", "open_world", "unfinished"]
+__all__ = ["INSTITUTION", "OpenWorld", "World", "open_world"]
 
 INSTITUTION = "GTBINGLA"
 _TOKEN = "tok-lenco-sandbox-0123456789"
 _SECRET = "bm90LWEtcmVhbC1zZWNyZXQtMzItYnl0ZXMtbG9uZyE="
 _OPENING = Decimal(50_000_000)
 
-# Cases that explain why a paid order is not settled, or why a settled one is no longer paid.
-_EXPLAINS = frozenset(
-    {
-        "payout_held",
-        "order_not_ours",
-        "order_refunded",
-        "foreign_transaction",
-        "paid_after_failure",
-        "payout_reversed",
-        "paid_order_offered_again",
-    }
-)
-# Nothing is awaited of these attempts but the look an hour later.
-LATER = frozenset({AttemptState.PAID, AttemptState.REVERSED, *CLOSED_ATTEMPT})
 _WAIT_STEP_S = 0.05
-
-
-@dataclass
-class Books:
-    """Everything of ours that a judgement needs, from one snapshot."""
-
-    payouts: dict[str, dict[str, Any]]  # by order id
-    attempts: dict[str, list[dict[str, Any]]]  # by order id, first to last
-    cases: list[dict[str, Any]]
-    balances: dict[str, int]  # parts of the float, NGN at lenco
-    inbox: list[dict[str, Any]]
-    findings: tuple[Any, ...]
-    leased: list[str]
-
-    def kinds_of(self, order_id: str) -> set[str]:
-        """The kinds of open cases about an order."""
-        payout = self.payouts[order_id]
-        subjects = {payout["id"], order_id, *(one["id"] for one in self.attempts[order_id])}
-        return {case["kind"] for case in self.cases if case["subject"] in subjects}
-
-    @property
-    def case_kinds(self) -> Counter[str]:
-        return Counter(case["kind"] for case in self.cases)
-
-    @property
-    def total(self) -> int:
-        """What our books say is at the bank."""
-        return sum(self.balances[part] for part in ("available", "reserved", "suspense"))
-
-    @property
-    def in_flight(self) -> int:
-        """What attempts without an end may have taken."""
-        return sum(
-            one["held"]
-            for rows in self.attempts.values()
-            for one in rows
-            if AttemptState(one["state"]) not in LATER and one["state"] != AttemptState.PREPARED
-        )
 
 
 @dataclass
@@ -274,7 +219,7 @@ class World:
 
     async def books(self) -> Books:
         """Our books now."""
-        return await self.read(_books)  # type: ignore[no-any-return]  # what _books returns
+        return await self.read(read_books)  # type: ignore[no-any-return]  # what read_books returns
 
     async def payout(self, order_id: str) -> dict[str, Any]:
         """The payout's row."""
@@ -365,14 +310,14 @@ class World:
         assert not books.findings, f"ledger audit: {books.findings}"
         self._assert_paid_once(books)
         self._assert_agreed(books)
-        _assert_holds(books)
+        assert_holds(books)
         assert not books.leased, f"still leased: {books.leased}"
         left = books.total - self.bank.books.balance()
         assert off_by <= left <= off_by + books.in_flight, (
             f"our books have {books.total}, the bank {self.bank.books.balance()}, "
             f"in flight {books.in_flight}: {await self.story()}"
         )
-        unexpected = set(books.case_kinds) - _EXPLAINS - set(cases_allowed)
+        unexpected = set(books.case_kinds) - EXPLAINS - set(cases_allowed)
         assert not unexpected, f"cases: {books.case_kinds}\n{await self.story()}"
         assert self.judgements() == [], await self.story()
         return books
@@ -405,7 +350,7 @@ class World:
             paid = sum(self.bank.times_paid(one["reference"]) for one in rows)
             # One that was settled once may have been opened again since, while nobody was there.
             settled = order.status in AGGREGATOR_PAID or "settled" in order.marks
-            explained = payout is not None and bool(books.kinds_of(order.id) & _EXPLAINS)
+            explained = payout is not None and bool(books.kinds_of(order.id) & EXPLAINS)
             assert bool(paid) == settled or explained, (
                 f"{order.id}: paid {paid} times, {order.status} at the aggregator, "
                 f"{payout and payout['state']} here"
@@ -415,58 +360,6 @@ class World:
 
 
 OpenWorld = Callable[..., Awaitable[World]]
-
-
-def unfinished(books: Books) -> Iterable[str]:
-    """What is still to happen, a line each."""
-    for order_id, payout in books.payouts.items():
-        held = payout["state"] in {State.HELD, State.PAID} and books.kinds_of(order_id)
-        if State(payout["state"]) not in ENDED and not held:
-            yield f"{order_id} is {payout['state']} ({payout['kind']})"
-        elif payout["due_at"] is not None:
-            yield f"{order_id} is {payout['state']} and due for {payout['kind']}"
-        for one in books.attempts[order_id]:
-            if AttemptState(one["state"]) not in LATER and not books.kinds_of(order_id):
-                yield f"attempt {one['reference']} is {one['state']} ({one['kind']})"
-    for row in books.inbox:
-        if row["due_at"] is not None:
-            yield f"webhook {row['id']} is not read"
-    yield from (f"leased: {one}" for one in books.leased)
-
-
-def _assert_holds(books: Books) -> None:
-    """What is reserved is held for a named payout that waits for a person, and nothing else."""
-    held = {row["order_id"]: row["held"] for row in books.payouts.values() if row["held"]}
-    assert books.balances["reserved"] == sum(held.values()), (books.balances, held)
-    for order_id in held:
-        assert books.payouts[order_id]["state"] == State.HELD, books.payouts[order_id]
-        assert books.kinds_of(order_id), f"{order_id} is held without a case"
-
-
-def _books(connection: Connection) -> Books:
-    def rows(table: Table, *where: Any) -> list[dict[str, Any]]:
-        statement = select(table).where(*where)
-        return [dict(row) for row in connection.execute(statement).mappings()]
-
-    by_payout: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for one in sorted(rows(attempts), key=lambda row: int(row["number"])):
-        by_payout[one["payout_id"]].append(one)
-    orders = rows(payouts)
-    empty = dict.fromkeys(("available", "reserved", "suspense", "missing", "surplus"), 0)
-    report = audit(connection, expect=None, now_ms=0, unsealed_after_ms=0)
-    return Books(
-        payouts={row["order_id"]: row for row in orders},
-        attempts={row["order_id"]: by_payout[row["id"]] for row in orders},
-        cases=rows(cases, cases.c.state == "open"),
-        balances=read_float(connection).get(("lenco", "NGN"), empty),
-        inbox=rows(inbox),
-        findings=report.findings,
-        leased=[
-            f"{table.name} {row['id']} ({row['kind']})"
-            for table in (payouts, attempts, inbox)
-            for row in rows(table, table.c.leased_until.is_not(None))
-        ],
-    )
 
 
 def _end_leases(connection: Connection) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Table
@@ -21,7 +21,7 @@ from tidegate.work.claim import Claim, Claimed
 from tidegate.work.runner import Kind
 from tidegate.workers.handlers import kinds_of
 
-__all__ = ["Hands", "Held"]
+__all__ = ["Hands", "Held", "MakeHands"]
 
 # What an answer of the bank is held back by, in real seconds, before the test gives up.
 _PATIENCE_S = 5.0
@@ -165,3 +165,6 @@ class Hands:
     def heard(self, order_id: str) -> list[str]:
         """What the aggregator noted of an order, in its order."""
         return [moment.event for moment in self.world.aggregator.order(order_id).history]
+
+
+MakeHands = Callable[..., Awaitable[Hands]]

@@ -1,0 +1,294 @@
+"""What is accepted, promised and told, and in which order, when things go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from tests.integration.payouts.conftest import QUIET
+from tests.integration.payouts.hands import Hands, MakeHands
+from tests.support.world import OpenWorld
+from tidegate.payouts.states import AttemptState, State
+from tidegate.ports.aggregator import AcceptAnswer, Said
+from tidegate.sandbox.aggregator.orders import Status as Aggregated
+from tidegate.sandbox.bank.transactions import Status
+from tidegate.sandbox.faults import AggregatorFault, BankFault
+
+MINUTE = 60.0
+
+
+# -- accept ---------------------------------------------------------------------------------
+
+
+async def test_accept_is_not_sent_when_the_time_is_over(make_hands: MakeHands) -> None:
+    """Claimed too late, the offer lapses: nothing reserved, nothing said."""
+    hands = await make_hands()
+    order_id = await hands.world.offer()
+    hands.clock.advance(19.5)
+    row = await hands.payout(order_id, "accept")
+    assert row["state"] == State.EXPIRED
+    assert not any(call.startswith("accept") for call in hands.world.aggregator.counters)
+    await hands.world.assert_right()
+
+
+async def test_an_accepting_order_is_never_ended_by_the_clock(make_hands: MakeHands) -> None:
+    """Accept took effect and its answer was lost with the process: found by asking, and paid."""
+    hands = await make_hands()
+    order_id = await hands.world.offer()
+    accept = hands.node.app.aggregator.accept
+
+    async def lost(*args: Any) -> AcceptAnswer:
+        await accept(*args)
+        raise asyncio.CancelledError
+
+    hands.node.app.aggregator.accept = lost  # type: ignore[method-assign, assignment]  # the process dies here
+    with pytest.raises(asyncio.CancelledError):
+        await hands.payout(order_id, "accept")
+    hands.node.app.aggregator.accept = accept  # type: ignore[method-assign]  # and is back
+    await hands.world.leases_run_out()
+    hands.clock.advance(10 * MINUTE)
+    assert (await hands.world.payout(order_id))["state"] == State.ACCEPTING
+
+    assert (await hands.payout(order_id, "accept"))["state"] == State.ACCEPTED
+    assert (await hands.to_its_end(order_id))["state"] == State.FULFILLED
+    await hands.world.assert_right()
+
+
+async def test_a_lost_accept_that_never_arrived_frees_the_float(make_hands: MakeHands) -> None:
+    """Reserved, then the process died before accept left: not ours, nothing held, nothing paid."""
+    hands = await make_hands()
+    order_id = await hands.world.offer()
+
+    async def dies(*args: Any) -> AcceptAnswer:
+        raise asyncio.CancelledError
+
+    accept, hands.node.app.aggregator.accept = hands.node.app.aggregator.accept, dies  # type: ignore[method-assign, assignment]  # the process dies here
+    with pytest.raises(asyncio.CancelledError):
+        await hands.payout(order_id, "accept")
+    hands.node.app.aggregator.accept = accept  # type: ignore[method-assign]  # and is back
+    assert (await hands.world.books()).balances["reserved"] > 0
+    await hands.world.leases_run_out()
+    hands.clock.advance(MINUTE)
+
+    row = await hands.payout(order_id, "accept")
+    assert (row["state"], row["held"]) == (State.EXPIRED, 0)
+    books = await hands.world.assert_right()
+    assert books.balances["reserved"] == 0
+    assert hands.posts == 0
+
+
+@pytest.mark.parametrize(("proven", "state"), [(True, State.ACCEPTED), (False, State.HELD)])
+async def test_what_cannot_be_proven_is_held(
+    make_hands: MakeHands, proven: bool, state: State
+) -> None:
+    """Ours by the aggregator's list, but accept will not tell the recipient again: paid to the
+    one it shows if amount x rate is the offer, else held for a person."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(amount=7_500)
+    order = hands.world.aggregator.order(order_id)
+    accept = hands.node.app.aggregator.accept
+
+    async def forgets(*args: Any) -> AcceptAnswer:
+        answer = await accept(*args)
+        return AcceptAnswer(Said.GONE, "Order request not found", answer.exchanges)
+
+    hands.node.app.aggregator.accept = forgets  # type: ignore[method-assign, assignment]  # as FORK answers
+    if not proven:
+        order.token_amount += 1
+    row = await hands.payout(order_id, "accept")
+    assert row["state"] == state
+    if proven:
+        assert row["recipient"]["account_identifier"] == order.account
+    else:
+        assert "payout_held" in (await hands.world.books()).kinds_of(order_id)
+        assert row["kind"] is None, "nothing is paid by machine"
+
+
+async def test_the_last_float_is_promised_once(open_world: OpenWorld) -> None:
+    """More orders than float, all at once: as many as it covers are paid, the rest declined."""
+    world = await open_world(factor=10, terms=QUIET, opening=Decimal(20_000))
+    await world.local()
+    ids = await asyncio.gather(*(world.offer(amount=5_000) for _ in range(6)))
+    ends = [(await world.reaches(one, {State.FULFILLED, State.DECLINED}))["state"] for one in ids]
+    assert ends.count(State.FULFILLED) == 3, "each 5,000 and at most 100 of fee"
+    await world.settle()
+    books = await world.assert_right()
+    assert min(books.balances.values()) >= 0
+
+
+# -- what is told ---------------------------------------------------------------------------
+
+
+async def test_pending_is_told_before_success(make_hands: MakeHands) -> None:
+    """Found paid before anything was told: the aggregator still hears pending first (4.3)."""
+    hands = await make_hands()
+    order_id = await hands.world.offer()
+    await hands.sent(order_id, AttemptState.PENDING)
+    await hands.look_up(order_id)
+    row = await hands.payout(order_id, "report")
+    assert row["state"] == State.FULFILLED
+    told = hands.heard(order_id)
+    assert told.index("pending_reported") < told.index("success_reported")
+
+
+async def test_success_is_never_repeated_blindly(make_hands: MakeHands) -> None:
+    """The answer to fulfil is lost: the order is fetched, and that is enough (4.3)."""
+    hands = await make_hands()
+    order_id = await hands.world.offer()
+    await hands.sent(order_id, AttemptState.PENDING)
+    await hands.payout(order_id, "report")
+    await hands.look_up(order_id)
+    hands.world.aggregator_faults.set(order_id, AggregatorFault.FULFIL_DROP_AFTER)
+    row = await hands.payout(order_id, "report")
+    assert row["state"] == State.PAID, "nobody knows yet"
+    hands.clock.advance(5)
+    row = await hands.payout(order_id, "report")
+    assert row["state"] == State.FULFILLED
+    calls = hands.world.aggregator.counters
+    assert (calls["fulfill 200"], calls["fulfill 200 lost"], calls["order 200"]) == (1, 1, 1)
+    await hands.world.assert_right()
+
+
+@pytest.mark.parametrize(
+    ("fault", "state", "told"),
+    [
+        (BankFault.RECIPIENT_INVALID, State.CANCELLED, "cancelled"),
+        (BankFault.FAILED_UNSUCCESSFUL, State.FAILED, "failed_reported"),
+    ],
+)
+async def test_cancel_is_for_what_was_never_created(
+    make_hands: MakeHands, fault: BankFault, state: State, told: str
+) -> None:
+    """Refused before creation: cancel. Created and failed: fulfil(failed), and no cancel."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(bank_faults=[fault])
+    await hands.accepted(order_id)
+    row = await hands.to_its_end(order_id)
+    assert row["state"] == state
+    assert hands.heard(order_id)[-1] == told
+    assert ("cancelled" in hands.heard(order_id)) == (state is State.CANCELLED)
+    await hands.world.assert_right()
+
+
+# -- rounds ---------------------------------------------------------------------------------
+
+
+async def test_a_paid_order_is_not_paid_again(make_hands: MakeHands) -> None:
+    """Offered again after its end it is accepted first and its success told again; a case."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(AggregatorFault.REOFFER_AFTER_END)
+    await hands.accepted(order_id)
+    assert (await hands.to_its_end(order_id))["state"] == State.FULFILLED
+    hands.clock.advance(5)
+    await asyncio.sleep(0.05)
+    hands.clock.advance(5)
+    await _offered(hands, order_id, 2)
+    row = await hands.to_its_end(order_id)
+    assert row["state"] == State.FULFILLED
+    assert hands.posts == 1
+    assert hands.heard(order_id).count("success_reported") == 2
+    assert (await hands.world.books()).kinds_of(order_id) == {"paid_order_offered_again"}
+
+
+async def test_a_new_round_has_a_reference_of_its_own(make_hands: MakeHands) -> None:
+    """After a certain failure the order comes again: attempt 2, another txId, paid once."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(bank_faults=[BankFault.FAILED_UNSUCCESSFUL])
+    await hands.accepted(order_id)
+    assert (await hands.to_its_end(order_id))["state"] == State.FAILED
+    hands.world.heal()
+    hands.world.aggregator.book.reassign()
+    await _offered(hands, order_id, 2)
+    row = await hands.to_its_end(order_id)
+    assert (row["state"], row["round"]) == (State.FULFILLED, 2)
+    first, second = await hands.world.attempts(order_id)
+    assert first["reference"][:-2] == second["reference"][:-2]
+    assert (first["number"], second["number"]) == (1, 2)
+    assert row["tx_id"].endswith("-r2")
+    await hands.world.assert_right()
+
+
+async def test_paid_late_is_never_called_failed(make_hands: MakeHands) -> None:
+    """Round one failed and was paid after all while round two was under way: when round two
+    fails for certain, the order is reported as what it is, paid."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(bank_faults=[BankFault.FAILED_UNSUCCESSFUL])
+    await hands.accepted(order_id)
+    assert (await hands.to_its_end(order_id))["state"] == State.FAILED
+    hands.world.aggregator.book.reassign()
+    await _offered(hands, order_id, 2)
+    await hands.sent(order_id, AttemptState.PENDING)
+    first, _ = await hands.world.attempts(order_id)
+
+    hands.world.bank.decide(first["reference"], Status.SUCCESSFUL)
+    await hands.look_up(order_id, 0)
+    assert (await hands.world.payout(order_id))["state"] == State.HELD
+    assert "paid_after_failure" in (await hands.world.books()).kinds_of(order_id)
+    await hands.look_up(order_id, 1)
+    row = await hands.to_its_end(order_id)
+
+    assert row["state"] in {State.PAID, State.FULFILLED}
+    assert "failed_reported" not in hands.heard(order_id)[-3:]
+    assert "cancelled" not in hands.heard(order_id)
+    books = await hands.world.books()
+    assert books.balances["reserved"] == 0
+    assert (
+        sum(hands.world.bank.times_paid(one["reference"]) for one in books.attempts[order_id]) == 1
+    )
+    assert books.findings == ()
+
+
+async def test_a_late_success_asks_before_it_tells(make_hands: MakeHands) -> None:
+    """Failed was reported and the order given to another; then our transfer is paid after all.
+    No fulfil goes out that would block the other provider; a person is told (4.3)."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(bank_faults=[BankFault.FAILED_UNSUCCESSFUL])
+    await hands.accepted(order_id)
+    assert (await hands.to_its_end(order_id))["state"] == State.FAILED
+    order = hands.world.aggregator.order(order_id)
+    hands.world.aggregator.book.give_to_another(order)
+    told = hands.world.aggregator.counters.get("fulfill 200", 0)
+
+    hands.world.bank.decide(
+        (await hands.world.attempts(order_id))[0]["reference"], Status.SUCCESSFUL
+    )
+    row = await hands.to_its_end(order_id)
+
+    assert row["state"] == State.PAID
+    assert hands.world.aggregator.counters.get("fulfill 200", 0) == told
+    assert hands.world.aggregator.counters.get("fulfill 403", 0) == 0
+    kinds = (await hands.world.books()).kinds_of(order_id)
+    assert kinds >= {"paid_after_failure", "order_not_ours"}
+    assert (await hands.world.books()).findings == ()
+
+
+async def test_a_reversal_is_a_debt_and_not_a_failure(make_hands: MakeHands) -> None:
+    """Whatever its reason says, a paid transfer that came back is booked, shown to a person, and
+    neither reported as failed nor paid again."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(amount=9_000)
+    await hands.accepted(order_id)
+    assert (await hands.to_its_end(order_id))["state"] == State.FULFILLED
+    one = (await hands.world.attempts(order_id))[0]
+    hands.world.bank.reverse(one["reference"])
+    row = await hands.to_its_end(order_id)
+    assert row["state"] == State.FULFILLED
+    assert (await hands.world.attempts(order_id))[0]["state"] == AttemptState.REVERSED
+    books = await hands.world.assert_right()
+    assert books.balances["suspense"] == 900_000
+    assert hands.posts == 1
+    assert hands.heard(order_id)[-1] in {"success_reported", "settling", "settled"}
+    assert hands.world.aggregator.order(order_id).status is not Aggregated.FULFILLED
+
+
+async def _offered(hands: Hands, order_id: str, times: int) -> None:
+    """Wait, in real time, for the aggregator's own call."""
+    async with asyncio.timeout(5):
+        while hands.world.aggregator.order(order_id).offer_number < times:
+            hands.clock.advance(0.5)
+            await asyncio.sleep(0.01)
+        while hands.world.aggregator.busy:  # noqa: ASYNC110 -- the sandbox tells nobody
+            await asyncio.sleep(0.01)
