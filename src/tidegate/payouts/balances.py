@@ -164,12 +164,18 @@ class Float:
         # An attempt that was sent during the call counts as well.
         band = Band(before.band.total, max(before.band.in_flight, after.band.in_flight))
         try:
-            return await self._act(bank.name, currency, answer, band, before)
+            return await self._act(bank.name, currency, answer, band, before, began_ms)
         except (Stale, FloorBroken, AlreadyExists):
             return None  # overtaken between reading and writing: the next reading tells
 
     async def _act(
-        self, psp: str, currency: str, answer: BalanceReading, band: Band, noted: _Noted
+        self,
+        psp: str,
+        currency: str,
+        answer: BalanceReading,
+        band: Band,
+        noted: _Noted,
+        began_ms: int,
     ) -> Compared:
         reading = answer.available.minor
         row_id = psp_balance_id(psp, currency)
@@ -186,7 +192,7 @@ class Float:
                 values={
                     "reading": reading,
                     "read_at": self._clock.now_ms(),
-                    **({"opened_at": self._clock.now_ms()} if noted.first else {}),
+                    **({"opened_at": began_ms} if noted.first else {}),
                     "version": noted.version + (1 if acts else 0),
                 },
                 expect={"version": noted.version},
