@@ -19,7 +19,8 @@ _REST_S = 30.0
 @dataclass(slots=True)
 class _Circuit:
     failures: int = 0
-    rests_until: float = float("-inf")
+    open_until: float = float("-inf")  # by failures: the next success closes it
+    rests_until: float = float("-inf")  # by a refusal of ours: only time ends it
 
 
 class Circuits:
@@ -30,27 +31,35 @@ class Circuits:
         self._circuits: dict[str, _Circuit] = {}
 
     def worked(self, psp: str) -> None:
-        """The PSP answered as it should; a rest that has begun goes on to its end."""
+        """The PSP answered as it should."""
         if psp in self._circuits:
             self._circuits[psp].failures = 0
+            self._circuits[psp].open_until = float("-inf")
 
     def failed(self, psp: str) -> bool:
-        """The PSP did not; ``True`` if it rests from now on."""
+        """The PSP did not; ``True`` if its circuit opens now."""
         circuit = self._circuits.setdefault(psp, _Circuit())
         circuit.failures += 1
-        if circuit.failures >= _FAILURES:
-            return self.rest(psp)
-        return False
+        if circuit.failures < _FAILURES:
+            return False
+        fresh = circuit.open_until <= self._clock.monotonic()
+        circuit.open_until = self._clock.monotonic() + _REST_S
+        circuit.failures = _FAILURES - 1  # one more failure after the rest, and it opens again
+        return fresh
 
     def rest(self, psp: str) -> bool:
-        """Let it rest at once (a refusal that is our fault); ``True`` if it was not resting."""
+        """Let it rest (a refusal that is our fault); ``True`` if it was not resting for one.
+
+        Look-ups go on meanwhile, and their success proves nothing about the next transfer.
+        """
         circuit = self._circuits.setdefault(psp, _Circuit())
         fresh = circuit.rests_until <= self._clock.monotonic()
         circuit.rests_until = self._clock.monotonic() + _REST_S
-        circuit.failures = _FAILURES - 1  # one more failure after the rest, and it rests again
         return fresh
 
     def resting(self) -> frozenset[str]:
         """The PSPs that are not to be used for new orders now."""
         now = self._clock.monotonic()
-        return frozenset(psp for psp, one in self._circuits.items() if one.rests_until > now)
+        return frozenset(
+            psp for psp, one in self._circuits.items() if max(one.open_until, one.rests_until) > now
+        )

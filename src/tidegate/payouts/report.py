@@ -36,6 +36,8 @@ _POLLED_AFTER_MS = 25_000
 
 # The aggregator has the success on record: saying it again could only do harm.
 _HAS_SUCCESS = frozenset({"validated", "settling", "settled"})
+# It has some report of ours: *pending* need not be said again.
+_HAS_REPORT = "fulfilled"
 _NOT_CANCELLABLE = _HAS_SUCCESS | {"refunding", "refunded", "cancelled", "pending"}
 
 # A spec aggregator that cannot be asked is told again after so many unanswered questions.
@@ -171,6 +173,8 @@ class Report:
                 await self._told.reported(claimed, said, status)
                 return
         told_pending = row["told_pending_at"]
+        if told_pending is None and status == _HAS_REPORT:
+            told_pending = self._clock.now_ms()  # it was told, and the answer was lost
         if row["dialect"] == Dialect.LIVE and told_pending is None:
             if not claimed.covers(_FULFIL_LIMIT_S):
                 await self._told.later(claimed, said)

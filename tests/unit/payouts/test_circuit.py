@@ -27,13 +27,29 @@ def test_after_the_rest_one_failure_is_enough() -> None:
     """Half a minute later it is tried again, with little patience."""
     clock = SimulatedClock()
     circuits = Circuits(clock)
-    assert circuits.rest("lenco")
+    for _ in range(5):
+        circuits.failed("lenco")
     clock.advance(29)
     assert circuits.resting() == {"lenco"}
     clock.advance(2)
     assert circuits.resting() == frozenset()
     assert circuits.failed("lenco")
     assert circuits.resting() == {"lenco"}
+
+
+def test_a_success_closes_what_failures_opened_and_nothing_else() -> None:
+    """A look-up that works says the PSP is back, not that it takes our transfers again."""
+    clock = SimulatedClock()
+    circuits = Circuits(clock)
+    for _ in range(5):
+        circuits.failed("lenco")
+    circuits.worked("lenco")
+    assert circuits.resting() == frozenset()
+    circuits.rest("lenco")
+    circuits.worked("lenco")
+    assert circuits.resting() == {"lenco"}
+    clock.advance(31)
+    assert circuits.resting() == frozenset()
 
 
 def test_psps_rest_apart() -> None:
