@@ -246,7 +246,7 @@ async def build(
         Dialect(settings.aggregator.dialect),
     )
     directory = Directory(verify_banks)
-    circuits = Circuits(clock)
+    circuits = Circuits(clock, settings.payouts.psp_rest)
     return Application(
         settings=settings,
         clock=clock,

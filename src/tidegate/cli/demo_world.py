@@ -53,6 +53,7 @@ _NODE = {
     "NOT_FOUND_COUNT": "3",
     "NOT_FOUND_WINDOW": "4",
     "COOL_OFF": "4",
+    "PSP_REST": "1",
     "LENCO_TIMEOUT": "5",
     "AGGREGATOR_TIMEOUT": "10",
     "ORDER_POLL_INTERVAL": "5",

@@ -13,7 +13,6 @@ from tidegate.clock import Clock
 __all__ = ["Circuits"]
 
 _FAILURES = 5
-_REST_S = 30.0
 
 
 @dataclass(slots=True)
@@ -26,8 +25,9 @@ class _Circuit:
 class Circuits:
     """The circuits of all PSPs in this process."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, rest_s: float = 30.0) -> None:
         self._clock = clock
+        self._rest_s = rest_s
         self._circuits: dict[str, _Circuit] = {}
 
     def worked(self, psp: str) -> None:
@@ -43,7 +43,7 @@ class Circuits:
         if circuit.failures < _FAILURES:
             return False
         fresh = circuit.open_until <= self._clock.monotonic()
-        circuit.open_until = self._clock.monotonic() + _REST_S
+        circuit.open_until = self._clock.monotonic() + self._rest_s
         circuit.failures = _FAILURES - 1  # one more failure after the rest, and it opens again
         return fresh
 
@@ -54,7 +54,7 @@ class Circuits:
         """
         circuit = self._circuits.setdefault(psp, _Circuit())
         fresh = circuit.rests_until <= self._clock.monotonic()
-        circuit.rests_until = self._clock.monotonic() + _REST_S
+        circuit.rests_until = self._clock.monotonic() + self._rest_s
         return fresh
 
     def resting(self) -> frozenset[str]:

@@ -174,6 +174,12 @@ class PayoutsGroup(Group):
     hold_limit: Seconds = env(
         "HOLD_LIMIT", 1200.0, "How long an unpaid order waits for a person before it is cancelled."
     )
+    psp_rest: Seconds = env(
+        "PSP_REST",
+        30.0,
+        "How long a PSP gets no new orders after five failures in a row, or after one refusal "
+        "that is our fault.",
+    )
     zero_balance_on_shutdown: Flag = env(
         "ZERO_BALANCE_ON_SHUTDOWN",
         False,
