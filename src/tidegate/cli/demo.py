@@ -42,7 +42,11 @@ def demo(
         False, "--once", help="End after the proof: exit code 0 if it holds, 1 if not."
     ),
     orders: int = typer.Option(60, min=1, max=5_000, help="How many orders to send."),
-    seed: int = typer.Option(-1, help="Repeat the mix of this seed; drawn when left out."),
+    seed: int = typer.Option(
+        -1,
+        envvar="TIDEGATE_DEMO_SEED",
+        help="Repeat the mix of this seed; drawn when left out.",
+    ),
     database: str = typer.Option(
         "",
         help="A folder to keep the database and the node's log in, or the URL of an empty "
