@@ -47,6 +47,9 @@ class Balance:
     ended: float
 
 
+_ROW_LOCK_S = 2.0
+
+
 class Aggregator(Double):
     """Both dialects at once: an order has its own, ``dialect`` is that of the balances.
 
@@ -199,6 +202,11 @@ class Aggregator(Double):
                 self.fault(f"{verb} of an order that never was offered")
             return error(404, "Order not found" if verb == "accept" else "Payment order not found")
         body = told_of(call)
+        # A row lock is held until the node has answered the offer (3.1): a decline sent right
+        # after the answer waits for it to be read, one sent instead of it waits in vain.
+        patience = time.monotonic() + _ROW_LOCK_S
+        while verb == "decline" and order.in_flight and time.monotonic() < patience:
+            time.sleep(0.005)
         with self.lock:
             place = len(order.told)
             order.told.append((order.round, verb, body, None))
