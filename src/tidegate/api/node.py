@@ -201,6 +201,9 @@ async def webhook(request: Request, psp: str) -> Response:
         return error_envelope(error)
     kept = await d.keep(psp, event, raw, received_ms)
     d.app.metrics.webhooks.labels(psp, "kept" if kept else "duplicate").inc()
+    if kept and event.ended_ms is not None:
+        delay_s = max(0, received_ms - event.ended_ms) / 1000
+        d.app.metrics.webhook_delay.labels(psp).observe(delay_s)
     return json_response(envelope("success", "Received", None))
 
 

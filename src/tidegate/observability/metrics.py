@@ -29,7 +29,7 @@ _GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
-    """All metrics; callers write ``metrics.claims.labels("disburse", "claimed").inc()``.
+    """All metrics; callers write ``metrics.commits.labels("committed").inc()``.
 
     ``outcome`` labels are the words of the ports and of ``adapters.http``; ``reason`` labels are
     error codes (``errors.py``); ``route`` is the route's template, never the path as received.
@@ -178,12 +178,6 @@ class Metrics:
             ["kind"],
             registry=registry,
         )
-        self.claims = Counter(
-            "tidegate_claims_total",
-            "Attempts to claim due rows by kind and result (claimed, lost, retaken).",
-            ["kind", "result"],
-            registry=registry,
-        )
         self.commits = Counter(
             "tidegate_commits_total",
             "Transactions of the committer by result (committed, failed).",
@@ -200,12 +194,6 @@ class Metrics:
             "tidegate_commit_group_size_units",
             "Units of work written in one transaction.",
             buckets=_GROUP_BUCKETS,
-            registry=registry,
-        )
-        self.units_refused = Counter(
-            "tidegate_units_refused_total",
-            "Units of work that the committer refused, by error code.",
-            ["reason"],
             registry=registry,
         )
         self.cases_open = Gauge(

@@ -118,6 +118,8 @@ class Sender:
                     # is kept; the table has said the rest, or the next look-up does.
                     await self._keep_as_evidence(turn, outcome)
                     return
+        # The float moved under every decision: what the PSP said is kept; a look-up goes on.
+        await self._keep_as_evidence(turn, outcome)
 
     async def _again(self, turn: Turn) -> Turn:
         payout_id = turn.payout["id"]

@@ -182,6 +182,7 @@ class WebhookEvent:
     reference: str | None = None
     credit_id: str | None = None
     hint: OutcomeKind | None = None
+    ended_ms: int | None = None  # the PSP's own time of what it tells, for the delay metric
 
 
 @dataclass(frozen=True, slots=True)

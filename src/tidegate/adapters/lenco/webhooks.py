@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from tidegate.observability import get_logger
 from tidegate.ports.bank import OutcomeKind, Rejected, WebhookEvent
+from tidegate.wire.fields import read_rfc3339
 
 __all__ = ["LencoWebhooks", "webhook_key"]
 
@@ -107,7 +108,14 @@ def _event(event: str, data: Mapping[str, Any], raw: bytes) -> WebhookEvent:
     reference = data.get("clientReference")
     if not _is_id(reference):
         return WebhookEvent(event, key)
-    return WebhookEvent(event, key, reference=reference, hint=hint if state == expected else None)
+    ended = data.get("completedAt") or data.get("failedAt")
+    return WebhookEvent(
+        event,
+        key,
+        reference=reference,
+        hint=hint if state == expected else None,
+        ended_ms=read_rfc3339(ended) if isinstance(ended, str) else None,
+    )
 
 
 def _is_id(value: object) -> bool:
