@@ -16,6 +16,7 @@ from tidegate.adapters.http import HttpClient
 from tidegate.adapters.line import Line
 from tidegate.adapters.turns import Turn, answer_to_question
 from tidegate.clock import Clock, Randomness
+from tidegate.db.exchanges import Exchange
 from tidegate.errors import BadInput
 from tidegate.money import parse_balance, parse_currency
 from tidegate.ports.aggregator import (
@@ -29,7 +30,6 @@ from tidegate.ports.aggregator import (
     SayAnswer,
     Validation,
 )
-from tidegate.ports.exchange import Exchange
 from tidegate.wire import outbound, verdicts
 from tidegate.wire.answers import Answer as Reply
 from tidegate.wire.answers import OrderRecord, parse_acceptance, parse_order, parse_orders

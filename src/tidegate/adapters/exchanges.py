@@ -6,8 +6,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from tidegate.adapters.http import Answer, Failure, Method
+from tidegate.db.exchanges import Exchange
 from tidegate.observability.redaction import redact_exchange
-from tidegate.ports.exchange import Exchange
 
 __all__ = ["TEXT_MAX", "exchange_of", "storable"]
 

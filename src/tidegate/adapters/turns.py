@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Final
 
 from tidegate.adapters.http import Answer, Failure, FailureKind
+from tidegate.db.exchanges import Exchange
 from tidegate.ports.aggregator import Said
-from tidegate.ports.exchange import Exchange
 from tidegate.wire import verdicts
 from tidegate.wire.answers import Answer as Reply
 from tidegate.wire.answers import parse_answer

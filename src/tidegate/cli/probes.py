@@ -14,13 +14,13 @@ from tidegate.adapters.institutions import load_institutions, psp_codes, verify
 from tidegate.bootstrap import Application
 from tidegate.cli.checks import Check, Verdict
 from tidegate.cli.output import age, amount, duration
+from tidegate.db.exchanges import Exchange
 from tidegate.money.amount import Money, major
 from tidegate.money.currency import parse_currency
 from tidegate.payouts.facts import read_float
 from tidegate.payouts.push import push_id, totals
 from tidegate.ports.aggregator import Listed, Said, SayAnswer
 from tidegate.ports.bank import Bank, Unavailable
-from tidegate.ports.exchange import Exchange
 from tidegate.settings import Settings
 from tidegate.wire.address import provider_url
 from tidegate.wire.signature import FRESH_S, authorization, query_message

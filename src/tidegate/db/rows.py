@@ -19,7 +19,7 @@ from sqlalchemy import Connection, MetaData, Select, Table, select
 from tidegate.db.bulk import insert_rows, update_rows
 from tidegate.db.committer import Batch, Due, Operation
 from tidegate.db.engine import Database, any_of, any_values
-from tidegate.errors import Stale
+from tidegate.errors import AlreadyExists, Stale
 
 __all__ = ["DONE", "FIRST_FENCE", "Change", "Done", "Held", "Insert", "Next", "RowBatch"]
 
@@ -52,7 +52,9 @@ class Insert:
     """Insert one row; with ``next``, due; with ``leased``, under a lease until it is due.
 
     The lease is the inserter's: its fence is :data:`FIRST_FENCE`. So a wish that comes before
-    the inserter's own next change is kept as with any lease.
+    the inserter's own next change is kept as with any lease. ``once``: an id that is there
+    already is looked for first and refuses only this unit (``AlreadyExists``); without it the
+    unique index says so, which costs the group its commit. For what many may try at once.
     """
 
     batch: ClassVar[type[Batch]]
@@ -60,6 +62,7 @@ class Insert:
     values: Mapping[str, Any]
     next: Next | None = None
     leased: bool = False
+    once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,10 @@ class Change:
     A value may be a function of the locked row (its guards). ``expect`` are column values the
     row must have (``state`` above all). ``held`` is given by the verb that works under the row's
     lease: the lease must still be its own, and ends. A verb that goes on under its lease expects
-    the ``fence`` instead. ``again`` keeps ``tries``
-    counting (the turn did not succeed); otherwise a held change sets it to 0.
-    Raises ``Stale``.
+    the ``fence`` instead. ``again`` keeps ``tries`` counting (the turn did not succeed);
+    otherwise a held change sets it to 0. ``take_ms`` takes the row's lease for so long, for the
+    kind of ``next``; the answer is then its :class:`Held`. Raises ``Stale``, also when somebody
+    else has the lease that is to be taken.
     """
 
     batch: ClassVar[type[Batch]]
@@ -82,6 +86,7 @@ class Change:
     held: Held | None = None
     next: Next | Done | None = None
     again: bool = False
+    take_ms: int | None = None
 
 
 FIRST_FENCE: Final = 1
@@ -100,6 +105,7 @@ class RowBatch:
         self._connection = connection
         self._now_ms = now_ms
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}
+        self._there: set[tuple[str, str]] = set()
         self._undo: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._inserts: list[tuple[Table, dict[str, Any]]] = []
         self._updates: list[tuple[Table, str, dict[str, Any]]] = []
@@ -121,6 +127,19 @@ class RowBatch:
             )
             for row in rows.mappings():
                 self._rows[(name, row["id"])] = dict(row)
+        self._look_for_insert(operations)
+
+    def _look_for_insert(self, operations: Sequence[Operation]) -> None:
+        wanted: dict[Table, set[str]] = {}
+        for operation in operations:
+            if isinstance(operation, Insert) and operation.once:
+                wanted.setdefault(operation.table, set()).add(operation.values["id"])
+        for table, ids in wanted.items():
+            rows = self._connection.execute(
+                _there_statement(self._dialect, table),
+                {"ids": any_values(self._dialect, sorted(ids))},
+            )
+            self._there.update((table.name, row.id) for row in rows)
 
     def mark(self) -> tuple[int, int, int, int]:
         return len(self._undo), len(self._inserts), len(self._updates), len(self._due)
@@ -130,15 +149,18 @@ class RowBatch:
         while len(self._undo) > undone:
             row, before = self._undo.pop()
             row.update(before)
+        self._there.difference_update(
+            (table.name, values["id"]) for table, values in self._inserts[inserts:]
+        )
         del self._inserts[inserts:]
         del self._updates[updates:]
         del self._due[due:]
 
-    def admit(self, operation: Insert | Change) -> None:
-        if isinstance(operation, Insert):
-            self._insert(operation)
-        else:
-            self._change(operation)
+    def admit(self, operation: Insert | Change) -> Held | None:
+        if isinstance(operation, Change):
+            return self._change(operation)
+        self._insert(operation)
+        return None
 
     def flush(self) -> Sequence[Due]:
         for table, rows in _by_shape(self._inserts):
@@ -160,6 +182,11 @@ class RowBatch:
 
     def _insert(self, operation: Insert) -> None:
         values = dict(operation.values)
+        if operation.once:
+            key = (operation.table.name, values["id"])
+            if key in self._there:
+                raise AlreadyExists(f"There is a row {values['id']} in {operation.table.name}.")
+            self._there.add(key)
         if operation.next is not None:
             values["kind"] = operation.next.kind
             values["due_at"] = self._now_ms + operation.next.in_ms
@@ -169,7 +196,7 @@ class RowBatch:
                 self._due.append(Due(operation.table.name, operation.next.kind, values["id"]))
         self._inserts.append((operation.table, values))
 
-    def _change(self, operation: Change) -> None:
+    def _change(self, operation: Change) -> Held | None:
         row = self._rows.get((operation.table.name, operation.id))
         if row is None:
             raise Stale(f"There is no row {operation.id} in {operation.table.name}.")
@@ -183,6 +210,8 @@ class RowBatch:
             row["fence"] != operation.held.fence or row["leased_until"] is None
         ):
             raise Stale(f"{operation.table.name} {operation.id}: the lease was lost or is ended.")
+        if operation.take_ms is not None and (row["leased_until"] or 0) > self._now_ms:
+            raise Stale(f"{operation.table.name} {operation.id}: somebody is at it.")
         own = {
             column: value(row) if callable(value) else value
             for column, value in operation.values.items()
@@ -195,9 +224,16 @@ class RowBatch:
         due_at = row.get("due_at")
         if due_at is not None and due_at <= self._now_ms and row["leased_until"] is None:
             self._due.append(Due(operation.table.name, str(row["kind"]), operation.id))
+        return None if operation.take_ms is None else Held(row["fence"], row["due_at"])
 
     def _queue_values(self, operation: Change, row: Mapping[str, Any]) -> dict[str, Any]:
         values: dict[str, Any] = {}
+        if operation.take_ms is not None:
+            assert isinstance(operation.next, Next)  # what the lease is for
+            until = self._now_ms + operation.take_ms
+            values.update(kind=operation.next.kind, due_at=until, leased_until=until)
+            values.update(fence=row["fence"] + 1, tries=1, woken=False)
+            return values
         wish_stands = False
         if operation.held is not None:
             wish_stands = row["woken"]
@@ -239,6 +275,14 @@ def _lock_statement(dialect: str, table: Table, expected: Iterable[str]) -> Sele
             .order_by(table.c.id)
             .with_for_update()
         )
+    statement: Select[Any] = _statements[key]
+    return statement
+
+
+def _there_statement(dialect: str, table: Table) -> Select[Any]:
+    key = ("there", dialect, table)
+    if key not in _statements:
+        _statements[key] = select(table.c.id).where(any_of(dialect, table.c.id, "ids"))
     statement: Select[Any] = _statements[key]
     return statement
 

@@ -15,17 +15,30 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
 
 from tidegate.cases import tables as _cases
-from tidegate.db import identity, inbox
+from tidegate.db import exchanges, idempotency, identity, inbox
 from tidegate.db.base import metadata
 from tidegate.db.engine import Database
 from tidegate.db.identity import write_node_id
 from tidegate.ledger import tables as _ledger
+from tidegate.payments import tables as _payments
 from tidegate.payouts import tables as _payouts
+from tidegate.users import tables as _users
 from tidegate.work import tables as _work
 
 __all__ = ["current", "downgrade", "head", "is_current", "metadata", "upgrade"]
 
-_TABLES = (_cases, _ledger, _payouts, _work, identity, inbox)
+_TABLES = (
+    _cases,
+    _ledger,
+    _payments,
+    _payouts,
+    _users,
+    _work,
+    exchanges,
+    idempotency,
+    identity,
+    inbox,
+)
 # Any fixed number: two processes that migrate at once wait for each other.
 _LOCK = 7_391_402_217
 

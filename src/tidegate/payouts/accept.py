@@ -13,6 +13,7 @@ from typing import Any
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
+from tidegate.db.exchanges import Exchange
 from tidegate.db.rows import DONE, Next
 from tidegate.errors import (
     FloorBroken,
@@ -42,7 +43,6 @@ from tidegate.ports.aggregator import (
     Said,
 )
 from tidegate.ports.bank import Fault
-from tidegate.ports.exchange import Exchange
 from tidegate.wire.dialect import Dialect
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed

@@ -22,6 +22,7 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
+from tidegate.db.exchanges import exchange_row
 from tidegate.db.rows import Change
 from tidegate.errors import AlreadyExists, FloorBroken, Stale
 from tidegate.ledger.book import Record
@@ -36,7 +37,7 @@ from tidegate.payouts.postings import (
     surplus_gone,
 )
 from tidegate.payouts.states import AttemptState
-from tidegate.payouts.store import Row, exchange_row
+from tidegate.payouts.store import Row
 from tidegate.payouts.tables import attempts, psp_balances
 from tidegate.ports.bank import BalanceReading, Bank, Credit, Unavailable
 

@@ -16,8 +16,8 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
+from tidegate.db.exchanges import exchange_row
 from tidegate.db.rows import Change
-from tidegate.payouts.store import exchange_row
 from tidegate.payouts.tables import bank_lists
 from tidegate.ports.bank import Bank, ListedBank, Unavailable
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from enum import Enum
 
 from tidegate.clock import Clock
+from tidegate.db.exchanges import Exchange
 from tidegate.payouts.store import Row
 from tidegate.ports.aggregator import Aggregator, Listed
-from tidegate.ports.exchange import Exchange
 from tidegate.wire.dialect import Dialect
 
 __all__ = ["OURS", "Owner", "Ownership"]

@@ -12,11 +12,11 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
+from tidegate.db.exchanges import exchange_row
 from tidegate.db.rows import DONE, Change, Next
 from tidegate.money.amount import Money, major
 from tidegate.money.currency import parse_currency
 from tidegate.payouts.facts import read_float
-from tidegate.payouts.store import exchange_row
 from tidegate.ports.aggregator import Aggregator, Said, SayAnswer
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed

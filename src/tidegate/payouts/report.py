@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
+from tidegate.db.exchanges import Exchange
 from tidegate.db.rows import DONE
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Row
@@ -22,7 +23,6 @@ from tidegate.ports.aggregator import (
     Validation,
 )
 from tidegate.ports.bank import Fault
-from tidegate.ports.exchange import Exchange
 from tidegate.wire.dialect import Dialect
 from tidegate.work.claim import Claimed
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, select
 
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Operation, Unit
+from tidegate.db.exchanges import Exchange, exchange_row
 from tidegate.db.rows import Change, Done, Held, Insert, Next
 from tidegate.payouts.states import (
     CLOSED_ATTEMPT,
@@ -26,13 +27,11 @@ from tidegate.payouts.states import (
 )
 from tidegate.payouts.tables import (
     attempts,
-    exchanges,
     observations,
     payout_events,
     payouts,
 )
 from tidegate.ports.bank import Outcome
-from tidegate.ports.exchange import Exchange
 
 __all__ = ["Journal", "Row", "attempts_of", "payout_by_id", "payout_by_order", "standing_attempt"]
 
@@ -196,27 +195,6 @@ class Journal:
 
     def add(self, *operations: Operation) -> None:
         self.unit.add(*operations)
-
-
-def exchange_row(subject: str, exchange: Exchange, randomness: Randomness) -> Insert:
-    """The row of one exchange."""
-    return Insert(
-        exchanges,
-        {
-            "id": randomness.new_id("exc"),
-            "subject": subject,
-            "at": exchange.started_ms,
-            "counterparty": exchange.counterparty,
-            "verb": exchange.verb,
-            "method": exchange.method,
-            "path": exchange.path,
-            "request": exchange.request,
-            "status": exchange.status,
-            "response": exchange.response,
-            "error": exchange.error,
-            "took_ms": exchange.took_ms,
-        },
-    )
 
 
 def evidence(outcome: Outcome) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, LargeBinary, bindparam, func, literal, or_, s
 
 from tidegate.cases.tables import cases, operator_actions
 from tidegate.db.engine import any_of, any_values
+from tidegate.db.exchanges import exchanges
 from tidegate.db.inbox import inbox
 from tidegate.ledger.tables import accounts, entries, legs
 from tidegate.money.amount import Money, to_text
@@ -22,7 +23,6 @@ from tidegate.money.currency import parse_currency
 from tidegate.observability.redaction import initials, last_four, redact_exchange
 from tidegate.payouts.store import Row, attempts_of
 from tidegate.payouts.tables import (
-    exchanges,
     observations,
     offers,
     payout_events,

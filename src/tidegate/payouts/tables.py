@@ -1,8 +1,8 @@
 """The rows of payouts.
 
-Kept for ever: ``payouts``, ``attempts``, ``payout_events``. Ages out: ``offers``, ``exchanges``,
+Kept for ever: ``payouts``, ``attempts``, ``payout_events``. Ages out: ``offers``,
 ``observations``. Personal data stands in ``payouts.recipient``, ``attempts.body``, ``offers.body``
-and ``exchanges`` only, so that it can be erased without touching the books.
+only (and in ``db.exchanges``), so that it can be erased without touching the books.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from tidegate.payouts.states import CLOSED_ATTEMPT
 __all__ = [
     "attempts",
     "bank_lists",
-    "exchanges",
     "observations",
     "offers",
     "payout_events",
@@ -180,24 +179,6 @@ observations = Table(
     Column("kind", Word, nullable=False),
     Column("detail", Json, nullable=False),
     Index("ix_observations_attempt_id", "attempt_id"),
-)
-
-exchanges = Table(
-    "exchanges",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("subject", Id, nullable=False),
-    Column("at", Millis, nullable=False),
-    Column("counterparty", Word, nullable=False),
-    Column("verb", Word, nullable=False),
-    Column("method", String(8), nullable=False),
-    Column("path", LongText, nullable=False),
-    Column("request", LongText, nullable=False),
-    Column("status", Integer, nullable=True),
-    Column("response", LongText, nullable=False),
-    Column("error", Word, nullable=True),
-    Column("took_ms", BigInteger, nullable=False),
-    Index("ix_exchanges_subject", "subject", "at"),
 )
 
 # One row a PSP and currency: the last bank list that was verified (A12).

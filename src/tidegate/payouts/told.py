@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
+from tidegate.db.exchanges import Exchange
 from tidegate.db.rows import DONE, Next
 from tidegate.payouts.states import Event
 from tidegate.payouts.store import Journal
 from tidegate.ports.aggregator import Said, SayAnswer
-from tidegate.ports.exchange import Exchange
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
 

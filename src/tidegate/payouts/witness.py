@@ -11,12 +11,13 @@ import structlog
 
 from tidegate.cases.store import OpenCase
 from tidegate.db.committer import Unit
+from tidegate.db.exchanges import exchanges
 from tidegate.db.rows import Insert
 from tidegate.ledger.book import Record
 from tidegate.ledger.chart import currency_of
 from tidegate.observability.metrics import Metrics
 from tidegate.payouts.states import ENDED, State
-from tidegate.payouts.tables import exchanges, payout_events
+from tidegate.payouts.tables import payout_events
 
 __all__ = ["Witness"]
 

@@ -12,7 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Protocol
 
-from tidegate.ports.exchange import Exchange
+from tidegate.db.exchanges import Exchange
 from tidegate.wire.dialect import Dialect
 
 __all__ = [

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from tidegate.db.exchanges import Exchange
 from tidegate.money.amount import Money
-from tidegate.ports.exchange import Exchange
 
 __all__ = [
     "BalanceReading",

@@ -15,6 +15,7 @@ from tidegate.cases.tables import cases
 from tidegate.clock import Randomness, SimulatedClock
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database, open_database
+from tidegate.db.exchanges import Exchange
 from tidegate.db.url import parse
 from tidegate.errors import Stale
 from tidegate.ledger.book import Record
@@ -26,7 +27,6 @@ from tidegate.payouts.postings import FloatAccounts, reserved
 from tidegate.payouts.states import AttemptState
 from tidegate.payouts.tables import attempts, payouts, psp_balances
 from tidegate.ports.bank import BalanceReading, Credit, Unavailable
-from tidegate.ports.exchange import Exchange
 
 NAIRA = parse_currency("NGN")
 AT = FloatAccounts("lenco", "NGN")

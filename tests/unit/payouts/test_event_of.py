@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from tidegate.db.exchanges import Exchange
 from tidegate.money.amount import Money
 from tidegate.money.currency import parse_currency
 from tidegate.payouts.confirm import event_of
 from tidegate.payouts.states import AttemptEvent, AttemptState
 from tidegate.ports.bank import Fault, Outcome, OutcomeKind
-from tidegate.ports.exchange import Exchange
 
 NAIRA, SHILLING = parse_currency("NGN"), parse_currency("KES")
 SAID = Exchange("lenco", "lookup", "GET", "/", "", 200, "", None, 0, 1)

@@ -16,7 +16,7 @@ from tidegate.adapters.exchanges import exchange_of
 from tidegate.adapters.http import Answer, Failure, HttpClient, Method
 from tidegate.adapters.tries import retry_after_s, with_tries
 from tidegate.clock import Clock
-from tidegate.ports.exchange import Exchange
+from tidegate.db.exchanges import Exchange
 
 __all__ = ["LOOKUP_BUDGET_S", "SUBMIT_TIMEOUT_S", "Envelope", "LencoClient", "Said"]
 

@@ -1,0 +1,1 @@
+"""Money in: payments by card through a processor (DESIGN 6)."""
