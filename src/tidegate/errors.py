@@ -9,9 +9,34 @@ developers, ``sentence`` is what a caller reads). ::
     │   ├── UnreadableBody          unreadable_body
     │   ├── BodyTooLarge            body_too_large
     │   ├── UnsupportedMediaType    unsupported_media_type
-    │   └── InvalidAmount           INVALID_AMOUNT
+    │   ├── InvalidAmount           INVALID_AMOUNT
+    │   ├── ValidationFailed        validation_failed
+    │   ├── CardNumberRefused       card_number_refused
+    │   ├── IdempotencyKeyRequired  idempotency_key_required
+    │   ├── IdempotencyKeyReused    idempotency_key_reused
+    │   ├── WeakPassword            weak_password
+    │   ├── ReceiverRefused         receiver_refused
+    │   ├── AmountNotAllowed        amount_not_allowed
+    │   └── CurrencyNotEnabled      currency_not_enabled
     ├── NotAuthenticated            not_authenticated
-    │   └── InvalidSignature        INVALID_SIGNATURE
+    │   ├── InvalidSignature        INVALID_SIGNATURE
+    │   ├── InvalidCredentials      invalid_credentials
+    │   ├── InvalidToken            invalid_token
+    │   └── RefreshReused           refresh_token_reused
+    ├── Forbidden                   forbidden
+    │   └── OriginRefused           origin_refused
+    ├── Conflict                    conflict
+    │   ├── EmailTaken              email_taken
+    │   ├── StillRunning            request_still_running
+    │   ├── WrongState              payment_state
+    │   ├── AmountExceedsRefundable amount_exceeds_refundable
+    │   └── LimitReached            limit_reached
+    ├── CardDeclined                card_declined
+    ├── ProcessorFailed             processor_failed
+    ├── TooManyRequests             too_many_requests
+    ├── Unavailable                 unavailable
+    │   ├── ProcessorUnreachable    processor_unreachable
+    │   └── PaymentsOff             payments_off
     ├── PolicyRefusal               (what the node will not do; the aggregator's names)
     │   ├── InsufficientBalance     INSUFFICIENT_BALANCE
     │   ├── AmountExceedsLimit      AMOUNT_EXCEEDS_LIMIT
@@ -35,37 +60,63 @@ developers, ``sentence`` is what a caller reads). ::
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 __all__ = [
     "AlreadyExists",
     "AmountBelowMinimum",
     "AmountExceedsLimit",
+    "AmountExceedsRefundable",
+    "AmountNotAllowed",
     "BadInput",
     "BodyTooLarge",
+    "CardDeclined",
+    "CardNumberRefused",
     "ConfigurationError",
+    "Conflict",
+    "CurrencyNotEnabled",
     "DuplicateOrder",
+    "EmailTaken",
     "FloorBroken",
+    "Forbidden",
+    "IdempotencyKeyRequired",
+    "IdempotencyKeyReused",
     "InsufficientBalance",
     "InvalidAccount",
     "InvalidAmount",
+    "InvalidCredentials",
     "InvalidSignature",
+    "InvalidToken",
     "LedgerFault",
+    "LimitReached",
     "NotAuthenticated",
     "NotFound",
     "NotInTable",
     "OrderExpired",
+    "OriginRefused",
+    "PaymentsOff",
     "PolicyRefusal",
+    "ProcessorFailed",
+    "ProcessorUnreachable",
     "PspsUnavailable",
+    "ReceiverRefused",
+    "RefreshReused",
     "Stale",
+    "StillRunning",
     "SwitchedOff",
     "TidegateError",
+    "TooManyRequests",
+    "Unavailable",
     "Unbalanced",
     "UnreadableBody",
     "UnsupportedCurrency",
     "UnsupportedInstitution",
     "UnsupportedMediaType",
+    "ValidationFailed",
+    "WeakPassword",
     "WriteRefused",
+    "WrongState",
 ]
 
 
@@ -222,6 +273,214 @@ class NotFound(TidegateError):
 
     code = "not_found"
     sentence = "There is nothing under this id."
+
+
+class Forbidden(TidegateError):
+    """Who it is, is proven; it is not allowed to do this."""
+
+    code = "forbidden"
+    sentence = "This account may not do that."
+
+
+class Conflict(TidegateError):
+    """The request does not fit what is there."""
+
+    code = "conflict"
+    sentence = "The request does not fit the present state."
+
+
+class Unavailable(TidegateError):
+    """Cannot be served now; later it can."""
+
+    code = "unavailable"
+    sentence = "The service cannot do this at the moment: repeat the request later."
+    retry_after_s: int = 5
+
+
+class ValidationFailed(BadInput):
+    """A field is missing, has the wrong shape or is out of bounds."""
+
+    code = "validation_failed"
+    sentence = "Something in the request is missing or not as it should be."
+
+    def __init__(self, errors: Sequence[Mapping[str, str]] = (), detail: str | None = None) -> None:
+        """``errors``: one ``{"field", "code", "message"}`` for each fault, never the value."""
+        self.errors = [dict(error) for error in errors]
+        super().__init__(detail)
+
+
+class CardNumberRefused(BadInput):
+    """A value in the request is a plausible card number."""
+
+    code = "card_number_refused"
+    sentence = (
+        "The request holds what looks like a card number: send the processor's token instead."
+    )
+
+
+class IdempotencyKeyRequired(BadInput):
+    """A write that moves money came without its key."""
+
+    code = "idempotency_key_required"
+    sentence = (
+        "Send an Idempotency-Key header: 1 to 255 visible characters, a new one for each new wish."
+    )
+
+
+class IdempotencyKeyReused(BadInput):
+    """The key belongs to another request."""
+
+    code = "idempotency_key_reused"
+    sentence = "This Idempotency-Key was used for another request: send a new key."
+
+
+class WeakPassword(BadInput):
+    """The password is short or known to many."""
+
+    code = "weak_password"
+    sentence = "The password is too easy to guess: take a longer one."
+
+
+class ReceiverRefused(BadInput):
+    """A webhook endpoint's URL that will not be called."""
+
+    code = "receiver_refused"
+    sentence = "This URL cannot receive webhooks."
+
+
+class AmountNotAllowed(BadInput):
+    """The amount is outside the bounds for its currency, or not one the processor takes."""
+
+    code = "amount_not_allowed"
+    sentence = "The amount is not possible in this currency."
+
+
+class CurrencyNotEnabled(BadInput):
+    """Payments in this currency are not switched on."""
+
+    code = "currency_not_enabled"
+    sentence = "Payments in this currency are not accepted here."
+
+
+class InvalidCredentials(NotAuthenticated):
+    """E-mail and password do not belong together."""
+
+    code = "invalid_credentials"
+    sentence = "The e-mail address or the password is wrong."
+
+
+class InvalidToken(NotAuthenticated):
+    """The access or refresh token is not valid, or not any more."""
+
+    code = "invalid_token"
+    sentence = "The token is not valid: log in, or refresh."
+
+
+class RefreshReused(NotAuthenticated):
+    """A refresh token was shown again after it was exchanged."""
+
+    code = "refresh_token_reused"
+    sentence = "This refresh token was used before, so its session has been ended: log in again."
+
+
+class OriginRefused(Forbidden):
+    """A cookie came with a foreign origin."""
+
+    code = "origin_refused"
+    sentence = "Requests with the session cookie are not accepted from this origin."
+
+
+class EmailTaken(Conflict):
+    """The e-mail address has an account."""
+
+    code = "email_taken"
+    sentence = "There is an account with this e-mail address."
+
+
+class StillRunning(Conflict):
+    """The first request with this key, or other work on the payment, is not finished."""
+
+    code = "request_still_running"
+    sentence = "The first request with this key is still running: repeat this one shortly."
+    retry_after_s: int = 1
+
+
+class WrongState(Conflict):
+    """The payment's status does not allow it."""
+
+    code = "payment_state"
+    sentence = "The payment's status does not allow this."
+
+
+class AmountExceedsRefundable(Conflict):
+    """More than what is captured and not refunded yet."""
+
+    code = "amount_exceeds_refundable"
+    sentence = "The amount is more than what can still be refunded."
+
+
+class LimitReached(Conflict):
+    """As many as one user may have."""
+
+    code = "limit_reached"
+    sentence = "There are as many of these as one account may have."
+
+
+class CardDeclined(TidegateError):
+    """The processor declined the card."""
+
+    code = "card_declined"
+    sentence = "The card was declined."
+
+    def __init__(self, detail: str | None = None, members: Mapping[str, Any] | None = None) -> None:
+        """``members`` are further members of the answer, such as the payment."""
+        self.members = dict(members or {})
+        super().__init__(detail)
+
+
+class ProcessorFailed(TidegateError):
+    """The processor refused for certain; nothing was charged."""
+
+    code = "processor_failed"
+    sentence = "The payment processor refused the request; no money was moved."
+
+    def __init__(self, detail: str | None = None, members: Mapping[str, Any] | None = None) -> None:
+        """``members`` are further members of the answer, such as the payment."""
+        self.members = dict(members or {})
+        super().__init__(detail)
+
+
+class ProcessorUnreachable(Unavailable):
+    """The processor could not be reached and nothing was begun."""
+
+    code = "processor_unreachable"
+    sentence = "The payment processor cannot be reached at the moment: repeat the request later."
+
+
+class PaymentsOff(Unavailable):
+    """No processor is configured, or payments are switched off."""
+
+    code = "payments_off"
+    sentence = "Payments are not accepted at the moment."
+
+
+class TooManyRequests(TidegateError):
+    """A rate limit is reached."""
+
+    code = "too_many_requests"
+    sentence = "Too many requests: wait before the next one."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        retry_after_s: int = 1,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """``headers`` are further headers of the answer, such as those that tell the limit."""
+        self.retry_after_s = retry_after_s
+        self.headers = dict(headers or {})
+        super().__init__(detail)
 
 
 class WriteRefused(TidegateError):

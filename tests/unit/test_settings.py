@@ -214,7 +214,15 @@ def test_live_and_sandbox_do_not_mix() -> None:
     assert faults(STRIPE_API_KEY=key, STRIPE_API_BASE="http://localhost:9")[0].startswith(
         "STRIPE_API_KEY is a live key"
     )
-    assert read(STRIPE_API_KEY=key).payments.stripe_api_key is not None
+    taken = read(STRIPE_API_KEY=key, STRIPE_WEBHOOK_SECRET="whsec_0123456789abcdef")
+    assert taken.payments.is_live
+
+
+def test_payments_need_the_secret_that_events_are_believed_by() -> None:
+    """A key without the webhook's secret would take money and believe nothing."""
+    assert faults(STRIPE_API_KEY="sk_test_0123456789abcdef")[0].startswith("STRIPE_WEBHOOK_SECRET")
+    assert faults(ACCESS_TOKEN_TTL="100000")[0].startswith("ACCESS_TOKEN_TTL is out of bounds")
+    assert faults(PAYMENT_SEND_AGAIN_AFTER="5")[0].startswith("PAYMENT_SEND_AGAIN_AFTER is less")
 
 
 def test_limits_are_exact_and_per_currency() -> None:

@@ -47,6 +47,14 @@ CHART: tuple[AccountKind, ...] = (
     AccountKind("float:funding:{}", Side.CREDIT, False, "float added since"),
     AccountKind("psp:{}:surplus:{}", Side.CREDIT, False, "whose the unexplained money is: open"),
     AccountKind("suspense:outflow:{}", Side.DEBIT, False, "left without a reservation: open"),
+    AccountKind("processor:{}:balance:{}", Side.DEBIT, False, "ours at a card processor"),
+    AccountKind("processor:{}:fees:{}", Side.DEBIT, False, "what a card processor charged"),
+    AccountKind("processor:{}:conversion:{}", Side.CREDIT, False, "changed into another currency"),
+    AccountKind(
+        "payments:user:{}:{}", Side.CREDIT, False, "a user's payments, less what went back"
+    ),
+    AccountKind("payments:refunding:{}", Side.CREDIT, True, "promised to refunds under way"),
+    AccountKind("payments:disputed:{}", Side.DEBIT, False, "taken by disputes that are open"),
     AccountKind("payouts:returned:{}", Side.CREDIT, False, "owed to recipients after a reversal"),
 )
 

@@ -23,6 +23,7 @@ __all__ = ["Fault", "check"]
 
 _SECRET_LENGTH_MIN = 32
 _TOKEN_LENGTH_MIN = 16
+_ACCESS_TOKEN_TTL_MAX_S = 86_400
 
 # What examples, tutorials and hurried people write where a secret belongs.
 _PLACEHOLDERS = frozenset(
@@ -72,11 +73,14 @@ def check(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
     yield from _modes(settings)
     yield from _limits(settings, given)
     yield from _times(settings)
+    yield from _payments(settings, given)
     yield from _metrics(settings)
 
 
 def _is_live(settings: Settings) -> bool:
-    return "lenco" in settings.payouts.psps and settings.lenco.is_live
+    return (
+        "lenco" in settings.payouts.psps and settings.lenco.is_live
+    ) or settings.payments.is_live
 
 
 def _groups(settings: Settings) -> Iterator[Group]:
@@ -144,7 +148,7 @@ def _plain_http(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
 def _lengths(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
     for name, secret in (
         ("SECRET_KEY", settings.node.secret_key),
-        ("JWT_SECRET", settings.payments.jwt_secret),
+        ("JWT_SECRET", settings.accounts.jwt_secret),
     ):
         if secret is not None and name in given and len(secret) < _SECRET_LENGTH_MIN:
             yield Fault(name, f"is short: write {_SECRET_LENGTH_MIN} or more random characters.")
@@ -185,8 +189,7 @@ def _live_and_sandbox(settings: Settings, given: Collection[str]) -> Iterator[Fa
                 "is production, but LENCO_BASE_URL is the sandbox: write sandbox, or use "
                 "https://api.lenco.co/access/v1.",
             )
-    key = settings.payments.stripe_api_key
-    if key is not None and key.get_secret_value().startswith(("sk_live_", "rk_live_")):
+    if settings.payments.is_live:
         if urlsplit(settings.payments.stripe_api_base).hostname != "api.stripe.com":
             yield Fault(
                 "STRIPE_API_KEY",
@@ -260,6 +263,28 @@ def _times(settings: Settings) -> Iterator[Fault]:
         yield Fault(
             "ACCEPT_MARGIN",
             f"leaves no time to accept: write less than OFFER_TTL ({payouts.offer_ttl:g}).",
+        )
+
+
+def _payments(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
+    payments = settings.payments
+    if payments.stripe_api_key is not None and payments.stripe_webhook_secret is None:
+        yield Fault(
+            "STRIPE_WEBHOOK_SECRET",
+            "is missing, so no event of Stripe could be believed: write the endpoint's secret.",
+        )
+    if not 60 <= settings.accounts.access_token_ttl <= _ACCESS_TOKEN_TTL_MAX_S:
+        yield Fault("ACCESS_TOKEN_TTL", "is out of bounds: write 60 to 86400 seconds.")
+    if "MAX_PAYMENT_AMOUNT" in given:
+        limit = payments.max_amount
+        yield from _stray(
+            "MAX_PAYMENT_AMOUNT", "PAYMENT_CURRENCIES", limit.names, payments.currencies, limit
+        )
+    if payments.send_again_after < payments.stripe_timeout:
+        yield Fault(
+            "PAYMENT_SEND_AGAIN_AFTER",
+            "is less than STRIPE_TIMEOUT, so a call could be made again while it runs: write "
+            f"{payments.stripe_timeout:g} or more.",
         )
 
 

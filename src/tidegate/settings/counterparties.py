@@ -1,4 +1,4 @@
-"""The settings of the other companies: aggregator, Lenco, Stripe (contracts/)."""
+"""The settings of payouts' other companies: aggregator, Lenco (contracts/)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tidegate.settings.values import (
     Secret,
 )
 
-__all__ = ["OFFERED_PSPS", "AggregatorGroup", "LencoGroup", "PaymentsGroup"]
+__all__ = ["OFFERED_PSPS", "AggregatorGroup", "LencoGroup"]
 
 # The PSPs that have a group of settings here.
 OFFERED_PSPS = ("lenco",)
@@ -124,22 +124,3 @@ class LencoGroup(Group):
     def is_sandbox(self) -> bool:
         """Whether the address is Lenco's own sandbox."""
         return (urlsplit(self.base_url).hostname or "").startswith("sandbox.")
-
-
-class PaymentsGroup(Group):
-    """Payment API (read and checked; nothing needs them yet)"""
-
-    jwt_secret: OptionalSecret = env("JWT_SECRET", None, "Signs access tokens.")
-    jwt_secret_previous: OptionalSecret = env(
-        "JWT_SECRET_PREVIOUS", None, "The last one during rotation."
-    )
-    stripe_api_key: OptionalSecret = env("STRIPE_API_KEY", None, "Stripe's secret key.")
-    stripe_api_base: BaseUrl = env(
-        "STRIPE_API_BASE", "https://api.stripe.com", "Stripe, or a local double."
-    )
-    stripe_webhook_secret: OptionalSecret = env(
-        "STRIPE_WEBHOOK_SECRET", None, "The endpoint's signing secret."
-    )
-    stripe_webhook_secret_previous: OptionalSecret = env(
-        "STRIPE_WEBHOOK_SECRET_PREVIOUS", None, "The last one during rotation."
-    )

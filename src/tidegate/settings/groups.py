@@ -10,8 +10,9 @@ from decimal import Decimal
 from typing import Annotated, Literal
 
 from tidegate.db.url import parse
-from tidegate.settings.counterparties import AggregatorGroup, LencoGroup, PaymentsGroup
+from tidegate.settings.counterparties import AggregatorGroup, LencoGroup
 from tidegate.settings.group import DEVELOPMENT, Group, env, secrets_of
+from tidegate.settings.payments import AccountsGroup, PaymentsGroup
 from tidegate.settings.values import (
     AmountPer,
     BaseUrl,
@@ -215,6 +216,11 @@ class IntervalsGroup(Group):
     institution_sync: Seconds = env(
         "INSTITUTION_SYNC_INTERVAL", 86400.0, "Between checks of each PSP's bank list."
     )
+    processor_events: Seconds = env(
+        "PROCESSOR_EVENTS_INTERVAL",
+        300.0,
+        "Between looks at the card processor's own list of events for those that never came.",
+    )
     seal: Seconds = env("SEAL_INTERVAL", 60.0, "Between sealed blocks of the ledger.")
     audit: Seconds = env("AUDIT_INTERVAL", 3600.0, "Between audits of the ledger.")
 
@@ -226,6 +232,12 @@ class WorkGroup(Group):
     disburse_concurrency: Count = env("DISBURSE_CONCURRENCY", 32, "Payouts sent at a time.")
     confirm_concurrency: Count = env("CONFIRM_CONCURRENCY", 32, "Look-ups at a time.")
     report_concurrency: Count = env("REPORT_CONCURRENCY", 32, "Reports at a time.")
+    payment_concurrency: Count = env(
+        "PAYMENT_CONCURRENCY", 32, "Payments, refunds and disputes worked on at a time."
+    )
+    delivery_concurrency: Count = env(
+        "DELIVERY_CONCURRENCY", 16, "Webhook endpoints that are told something at a time."
+    )
     periodic_concurrency: Count = env("PERIODIC_CONCURRENCY", 4, "Other work at a time.")
     psp_concurrency: Count = env("PSP_CONCURRENCY", 32, "Calls in flight to one PSP, a process.")
     lookup_rate: RatePer = env(
@@ -262,4 +274,5 @@ class Settings(Group):
     intervals: IntervalsGroup
     work: WorkGroup
     observability: ObservabilityGroup
+    accounts: AccountsGroup
     payments: PaymentsGroup
