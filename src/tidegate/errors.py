@@ -126,8 +126,18 @@ class TidegateError(Exception):
     code: ClassVar[str] = "internal_error"
     sentence: ClassVar[str] = "Something went wrong inside the service."
 
-    def __init__(self, detail: str | None = None) -> None:
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        members: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """``members`` and ``headers`` are further ones of an answer that tells the error, such as
+        the payment it is about."""
         self.detail = detail or self.sentence
+        self.members = dict(members or {})
+        self.headers = dict(headers or {})
         super().__init__(self.detail)
 
 
@@ -432,22 +442,12 @@ class CardDeclined(TidegateError):
     code = "card_declined"
     sentence = "The card was declined."
 
-    def __init__(self, detail: str | None = None, members: Mapping[str, Any] | None = None) -> None:
-        """``members`` are further members of the answer, such as the payment."""
-        self.members = dict(members or {})
-        super().__init__(detail)
-
 
 class ProcessorFailed(TidegateError):
     """The processor refused for certain; nothing was charged."""
 
     code = "processor_failed"
     sentence = "The payment processor refused the request; no money was moved."
-
-    def __init__(self, detail: str | None = None, members: Mapping[str, Any] | None = None) -> None:
-        """``members`` are further members of the answer, such as the payment."""
-        self.members = dict(members or {})
-        super().__init__(detail)
 
 
 class ProcessorUnreachable(Unavailable):
@@ -477,10 +477,8 @@ class TooManyRequests(TidegateError):
         retry_after_s: int = 1,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """``headers`` are further headers of the answer, such as those that tell the limit."""
         self.retry_after_s = retry_after_s
-        self.headers = dict(headers or {})
-        super().__init__(detail)
+        super().__init__(detail, headers=headers)
 
 
 class WriteRefused(TidegateError):

@@ -14,6 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
 
+from tidegate.cases import switches as _switches
 from tidegate.cases import tables as _cases
 from tidegate.db import exchanges, idempotency, identity, inbox
 from tidegate.db.base import metadata
@@ -32,6 +33,7 @@ _TABLES = (
     _ledger,
     _payments,
     _payouts,
+    _switches,
     _users,
     _work,
     exchanges,

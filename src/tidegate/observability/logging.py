@@ -11,6 +11,7 @@ Lines go to standard error: standard output belongs to the commands' answers.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from typing import Any, TextIO
 
@@ -57,6 +58,8 @@ def configure(level: str = "INFO", json: bool = True, stream: TextIO | None = No
         # Last before rendering, so that it sees all of the above, tracebacks included.
         redact_event,
     ]
+    if not json:  # JSON escapes them itself
+        shared.append(_escape_controls)
     render: Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if json
@@ -107,6 +110,29 @@ def _route_standard_library(
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
     logging.captureWarnings(True)
+
+
+# C0, DEL and C1: what makes a terminal act instead of show.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROLS_BUT_LINES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+# Of several lines by nature; our own processors made them from files and exceptions.
+_TRACEBACKS = frozenset({"exception", "stack"})
+
+
+def _escape_controls(_logger: Any, _method: str, event: Any) -> Any:
+    """Spell control characters out: a caller's path must not command the operator's terminal.
+
+    Texts inside of lists and mappings are shown by their repr, which does the same.
+    """
+    for key, value in event.items():
+        if isinstance(value, str):
+            controls = _CONTROLS_BUT_LINES if key in _TRACEBACKS else _CONTROLS
+            event[key] = controls.sub(_spelled, value)
+    return event
+
+
+def _spelled(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode("ascii")
 
 
 def _logger_name(_logger: Any, _method: str, event: Any) -> Any:

@@ -79,6 +79,42 @@ class Metrics:
             registry=registry,
         )
 
+        # Payments
+        self.payments = Gauge(
+            "tidegate_payments",
+            "Payments by state, from the database.",
+            ["state"],
+            registry=registry,
+        )
+        self.payments_finished = Counter(
+            "tidegate_payments_finished_total",
+            "Payments that succeeded, failed or were canceled, by status.",
+            ["status", "currency"],
+            registry=registry,
+        )
+        self.payments_without_fee = Gauge(
+            "tidegate_payments_without_fee",
+            "Captured payments whose fee the processor has not told yet, from the database.",
+            registry=registry,
+        )
+        self.oldest_unknown_payment_age = Gauge(
+            "tidegate_oldest_unknown_payment_age_seconds",
+            "Age of the oldest payment whose last step's outcome is unknown, from the database; "
+            "0 if none.",
+            registry=registry,
+        )
+        self.deliveries = Counter(
+            "tidegate_deliveries_total",
+            "Messages to webhook endpoints by result (2xx, 3xx, 4xx, 5xx, not_reached).",
+            ["result"],
+            registry=registry,
+        )
+        self.deliveries_waiting = Gauge(
+            "tidegate_deliveries_waiting",
+            "Messages that wait for their webhook endpoint, from the database.",
+            registry=registry,
+        )
+
         # Money
         self.balance = Gauge(
             "tidegate_balance_minor_units",

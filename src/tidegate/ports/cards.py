@@ -69,6 +69,7 @@ class DisputeStatus(StrEnum):
     WON = "won"  # it is back
     LOST = "lost"  # it stays gone
     INQUIRY = "inquiry"  # a question; no money moved (Stripe: warning_*)
+    CLOSED = "closed"  # the question ended without a dispute
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,8 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """The processor's refund. ``refund_id`` is our id from its metadata."""
+    """The processor's refund. ``refund_id`` is our id from its metadata; ``movement`` the money's
+    going, ``returned`` its coming back when the refund failed."""
 
     reference: str
     status: RefundStatus
@@ -125,6 +127,7 @@ class Refund:
     refund_id: str | None = None
     failure: str | None = None
     movement: Movement | None = None
+    returned: Movement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +250,9 @@ class CardEvent:
     """An authentic event, read: a prompt to look, never a verdict.
 
     ``intent`` is the processor's id of the payment object, ``payment_id`` and ``refund_id`` our
-    ids where the object's metadata has them, ``reference`` the id of the object itself.
+    ids where the object's metadata has them, ``reference`` the id of the object itself. ``status``
+    and ``amount`` are what it says of the payment object: nobody acts on them, but an event that
+    says what is known already needs no look, and one that says another amount is shown to a person.
     """
 
     id: str
@@ -258,6 +263,8 @@ class CardEvent:
     intent: str | None = None
     payment_id: str | None = None
     refund_id: str | None = None
+    status: IntentStatus | None = None
+    amount: Money | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,14 +293,8 @@ class Cards(Protocol):
         minimum, not divisible into its units; else ``None``. Called before anything is stored."""
         ...
 
-    async def create_customer(
-        self, user_id: str, email: str, key: str
-    ) -> Found | Refused | NotSent | Unknown:
-        """``Found.value`` is the customer's id (``str``)."""
-        ...
-
-    async def find_customer(self, user_id: str, email: str) -> Found | Missing | NotSent | Unknown:
-        """The customer that carries our user id, by listing."""
+    async def create_customer(self, user_id: str, key: str) -> Found | Refused | NotSent | Unknown:
+        """``Found.value`` is the id (``str``) of a customer that carries our user id."""
         ...
 
     async def attach(

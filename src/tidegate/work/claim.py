@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Table, bindparam, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, case, or_, select, update
 
 from tidegate.clock import Clock
 from tidegate.db.committer import Batch, Due
@@ -62,15 +62,19 @@ class Claimed:
         return self.ends_at - self.clock.monotonic() >= limit_s
 
 
-def end_leases(connection: Connection, tables: Iterable[Table]) -> None:
-    """End every lease: their holders are dead.
+def end_leases(connection: Connection, tables: Iterable[Table], now_ms: int) -> None:
+    """End every lease: their holders are dead, and their rows are due.
 
     Only for a database that one process serves, by that process, before it works: on SQLite a
     restart need not wait for the leases of its killed predecessor.
     """
     for table in tables:
+        # What was inserted under a lease is due only when the lease ends: here, that is now.
+        due_at = case((table.c.due_at > now_ms, now_ms), else_=table.c.due_at)
         connection.execute(
-            update(table).where(table.c.leased_until.is_not(None)).values(leased_until=None)
+            update(table)
+            .where(table.c.leased_until.is_not(None))
+            .values(leased_until=None, due_at=due_at)
         )
 
 
