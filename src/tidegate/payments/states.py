@@ -1,7 +1,8 @@
 """The state tables of a payment, a refund and a dispute. Pure.
 
 A state changes only along its table. Late and repeated news are listed; what is not listed
-raises :class:`tidegate.errors.NotInTable`. The diagrams in ``docs/states.md`` are drawn from here.
+raises :class:`tidegate.errors.NotInTable`. The diagrams in ``docs/payment-states.md`` are drawn
+from here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from tidegate.errors import NotInTable
 
 __all__ = [
     "ENDED",
+    "ON_THE_WAY",
     "REFUND_TRANSITIONS",
     "TRANSITIONS",
     "WAITING",
@@ -83,6 +85,9 @@ ENDED = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELED})
 # The client is to do something; nothing of ours is under way.
 WAITING = frozenset({State.REQUIRES_PAYMENT_METHOD, State.REQUIRES_ACTION, State.REQUIRES_CAPTURE})
 
+# The last step's call is about to be made, or nothing is known of it.
+ON_THE_WAY = frozenset({State.CREATED, State.CONFIRMING, State.CAPTURING, State.CANCELING})
+
 _S, _E = State, Event
 
 TRANSITIONS: Mapping[tuple[State, Event], State] = {
@@ -90,6 +95,8 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (_S.CREATED, _E.BOUND_BARE): _S.REQUIRES_PAYMENT_METHOD,
     (_S.CREATED, _E.REFUSED): _S.FAILED,
     (_S.CREATED, _E.UNCLEAR): _S.CREATED,
+    # No object is known, and an object that is not can never be confirmed by us.
+    (_S.CREATED, _E.CANCEL_ASKED): _S.CANCELED,
     (_S.CONFIRMING, _E.UNCLEAR): _S.CONFIRMING,
     (_S.CONFIRMING, _E.ACTION_NEEDED): _S.REQUIRES_ACTION,
     (_S.CONFIRMING, _E.TAKEN): _S.PROCESSING,
@@ -126,12 +133,18 @@ TRANSITIONS: Mapping[tuple[State, Event], State] = {
     (_S.PROCESSING, _E.CANCEL_ASKED): _S.CANCELING,
     (_S.REQUIRES_CAPTURE, _E.UNCLEAR): _S.REQUIRES_CAPTURE,
     (_S.REQUIRES_CAPTURE, _E.AUTHORIZED): _S.REQUIRES_CAPTURE,
-    (_S.REQUIRES_CAPTURE, _E.CAPTURED): _S.SUCCEEDED,  # captured at the processor's own page
+    # Captured at the processor's own page, and perhaps not through yet.
+    (_S.REQUIRES_CAPTURE, _E.TAKEN): _S.REQUIRES_CAPTURE,
+    (_S.REQUIRES_CAPTURE, _E.CAPTURED): _S.SUCCEEDED,
+    (_S.REQUIRES_CAPTURE, _E.DECLINED): _S.FAILED,
+    (_S.REQUIRES_CAPTURE, _E.ACTION_NEEDED): _S.REQUIRES_ACTION,
     (_S.REQUIRES_CAPTURE, _E.CANCELED): _S.CANCELED,  # the authorisation expired
     (_S.REQUIRES_CAPTURE, _E.CAPTURE_ASKED): _S.CAPTURING,
     (_S.REQUIRES_CAPTURE, _E.CANCEL_ASKED): _S.CANCELING,
     (_S.CAPTURING, _E.UNCLEAR): _S.CAPTURING,
     (_S.CAPTURING, _E.AUTHORIZED): _S.CAPTURING,  # not captured so far
+    (_S.CAPTURING, _E.TAKEN): _S.CAPTURING,
+    (_S.CAPTURING, _E.ACTION_NEEDED): _S.CAPTURING,
     (_S.CAPTURING, _E.CAPTURED): _S.SUCCEEDED,
     (_S.CAPTURING, _E.REFUSED): _S.REQUIRES_CAPTURE,
     (_S.CAPTURING, _E.DECLINED): _S.FAILED,
@@ -175,6 +188,9 @@ REFUND_TRANSITIONS: Mapping[tuple[RefundState, RefundEvent], RefundState] = {
     (_R.SUCCEEDED, _N.SUCCEEDED): _R.SUCCEEDED,
     (_R.SUCCEEDED, _N.FAILED): _R.FAILED,  # the recipient's bank sent it back (processor.md 8)
     (_R.FAILED, _N.UNCLEAR): _R.FAILED,
+    # It is there after all: asked for until it ends, and booked if the money left.
+    (_R.FAILED, _N.TAKEN): _R.FAILED,
+    (_R.FAILED, _N.SUCCEEDED): _R.SUCCEEDED,
     (_R.FAILED, _N.FAILED): _R.FAILED,
 }
 

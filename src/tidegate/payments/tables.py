@@ -52,9 +52,11 @@ card_customers = Table(
     Column("user_id", Id, nullable=False),
     Column("processor", Word, nullable=False),
     Column("reference", String(255), nullable=True),
+    # The number in the key that it is asked for with.
+    Column("number", Integer, nullable=False, default=1),
     Column("created_at", Millis, nullable=False),
     UniqueConstraint("user_id", "processor"),
-    info={"guards": ("reference",)},
+    info={"guards": ("reference", "number")},
 )
 
 payment_methods = Table(
@@ -113,10 +115,13 @@ payments = Table(
     Column("decline_code", String(128), nullable=True),
     # The processor's id of the movement on its balance; none: its fee is not booked yet.
     Column("movement", String(255), nullable=True),
-    # The call under way: which try of the step (the key's n), when it was last sent, how often
-    # it was looked up since, and the idempotency key that waits for its answer.
+    # The call under way: its key's number, when and how often it was sent with that key, whether
+    # the key only brings back a failure by now, how often it was looked up since, and the
+    # idempotency key that waits for the answer.
     Column("step", Integer, nullable=False, default=1),
     Column("sent_at", Millis, nullable=True),
+    Column("sends", Integer, nullable=False, default=0),
+    Column("spent", Boolean, nullable=False, default=False),
     Column("lookups", Integer, nullable=False, default=0),
     Column("asked_by", Id, nullable=True),
     # Events so far: every change expects the number it was decided on.
@@ -148,8 +153,14 @@ refunds = Table(
     Column("processor", Word, nullable=False),
     Column("processor_reference", String(255), nullable=True),
     Column("failure", LongText, nullable=True),
+    # The processor's ids of the movements that are booked: the money's going, and its coming back.
     Column("movement", String(255), nullable=True),
+    Column("returned", String(255), nullable=True),
+    # As in ``payments``.
+    Column("step", Integer, nullable=False, default=1),
     Column("sent_at", Millis, nullable=True),
+    Column("sends", Integer, nullable=False, default=0),
+    Column("spent", Boolean, nullable=False, default=False),
     Column("lookups", Integer, nullable=False, default=0),
     Column("not_found", Integer, nullable=False, default=0),
     Column("asked_by", Id, nullable=True),

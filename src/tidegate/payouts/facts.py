@@ -12,13 +12,14 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection, func, select
 
+from tidegate.cases.switches import switches
 from tidegate.clock import Clock
 from tidegate.db.engine import Database
 from tidegate.ledger.tables import accounts
 from tidegate.payouts.circuit import Circuits
 from tidegate.payouts.institutions import Directory
 from tidegate.payouts.policy import Facts
-from tidegate.payouts.tables import bank_lists, switches
+from tidegate.payouts.tables import bank_lists
 
 __all__ = ["FactsReader", "read_float"]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+from tidegate.cases.switch import SwitchKind, switch_id
 from tidegate.errors import (
     AmountBelowMinimum,
     AmountExceedsLimit,
@@ -21,7 +22,7 @@ from tidegate.errors import (
 )
 from tidegate.payouts.rules import Rules
 
-__all__ = ["AmountRefused", "Facts", "Plan", "check_figures", "choose", "switch_id"]
+__all__ = ["AmountRefused", "Facts", "Plan", "check_figures", "choose"]
 
 
 class AmountRefused(PolicyRefusal):
@@ -36,7 +37,7 @@ class Facts:
     """What is known at the moment of deciding.
 
     ``available`` is the float by (PSP, currency) in minor units; ``routes`` the verified bank
-    codes by (PSP, institution); ``switched_off`` the ids of :func:`switch_id`; ``resting`` the
+    codes by (PSP, institution); ``switched_off`` the ids of kill switches; ``resting`` the
     PSPs whose circuit is open.
     """
 
@@ -54,11 +55,6 @@ class Plan:
     psp: str
     bank_code: str
     hold: int
-
-
-def switch_id(kind: str, name: str) -> str:
-    """The id of a kill switch; ``kind`` is ``psp`` or ``currency``."""
-    return f"{kind}:{name}"
 
 
 def check_figures(currency: str, amount: int | None, rules: Rules) -> PolicyRefusal | None:
@@ -93,7 +89,7 @@ def choose(
     if refusal := check_figures(currency, amount, rules):
         return refusal
     assert amount is not None  # by check_figures
-    if switch_id("currency", currency) in facts.switched_off:
+    if switch_id(SwitchKind.CURRENCY, currency) in facts.switched_off:
         return SwitchedOff()
     reaching = [psp for psp in rules.psps if (psp, institution) in facts.routes]
     if not reaching:
@@ -103,7 +99,7 @@ def choose(
         for psp in reaching
         if psp not in excluded
         and psp not in facts.resting
-        and switch_id("psp", psp) not in facts.switched_off
+        and switch_id(SwitchKind.PSP, psp) not in facts.switched_off
     ]
     if not usable:
         return PspsUnavailable()

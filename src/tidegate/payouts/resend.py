@@ -7,6 +7,7 @@ paid by an earlier round, stopped by a switch, or nobody's any more.
 
 from __future__ import annotations
 
+from tidegate.cases.switch import SwitchKind, switch_id
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
@@ -15,7 +16,7 @@ from tidegate.ledger.book import Record
 from tidegate.payouts.conclude import go_on, states_of
 from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.ownership import Owner, Ownership
-from tidegate.payouts.policy import Facts, switch_id
+from tidegate.payouts.policy import Facts
 from tidegate.payouts.postings import rehold
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.sending import Sender, Turn
@@ -152,7 +153,10 @@ class Send:
 
     def _switched_off(self, attempt: Row, facts: Facts) -> bool:
         """A kill switch stops transfers that were not sent yet, too."""
-        stops = {switch_id("psp", attempt["psp"]), switch_id("currency", attempt["currency"])}
+        stops = {
+            switch_id(SwitchKind.PSP, attempt["psp"]),
+            switch_id(SwitchKind.CURRENCY, attempt["currency"]),
+        }
         return bool(stops & set(facts.switched_off))
 
     def _too_old(self, attempt: Row) -> bool:

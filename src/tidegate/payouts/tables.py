@@ -42,7 +42,6 @@ __all__ = [
     "payout_events",
     "payouts",
     "psp_balances",
-    "switches",
 ]
 
 payouts = Table(
@@ -206,14 +205,4 @@ psp_balances = Table(
     # comparison that began before such an entry is thrown away.
     Column("version", BigInteger, nullable=False, default=0),
     info={"guards": ("version",)},
-)
-
-# Kill switches: a row says off.
-switches = Table(
-    "switches",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("reason", LongText, nullable=False),
-    Column("switched_by", Word, nullable=False),
-    Column("switched_at", Millis, nullable=False),
 )

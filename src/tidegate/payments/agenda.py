@@ -1,0 +1,97 @@
+"""When a payment is looked at again, and when a person is told that it takes too long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tidegate.cases.store import OpenCase
+from tidegate.clock import Clock, Randomness
+from tidegate.db.rows import DONE, Done, Next
+from tidegate.payments.rules import PaymentRules
+from tidegate.payments.states import ENDED, State
+from tidegate.payments.store import Journal, Row
+from tidegate.work.backoff import exponential_ms, scheduled_ms
+
+__all__ = ["FEE_MS", "FEE_SCHEDULE_S", "KIND", "Agenda"]
+
+KIND = "pay"
+"""The kind of work of a payment."""
+
+_DAY_MS = 86_400_000
+# A captured payment is looked at for its fee until then; after that a person is told.
+FEE_MS = 7 * _DAY_MS
+FEE_SCHEDULE_S = (30, 120, 600, 3_600, 21_600)
+
+
+class Agenda:
+    """Notes the look and the case in the journal; the caller commits."""
+
+    def __init__(self, clock: Clock, randomness: Randomness, rules: PaymentRules) -> None:
+        self._clock = clock
+        self._randomness = randomness
+        self._rules = rules
+
+    def open(self, journal: Journal, tries: int, *, not_sent: bool) -> Next:
+        """Nothing is known of the last step: on the contract's schedule, and after a day a case.
+
+        What has certainly not been sent needs no look, only another try, sooner.
+        """
+        row, age_ms = journal.row, self._age_ms(journal.row)
+        if age_ms >= _DAY_MS:
+            journal.add(
+                OpenCase(
+                    "payment_unknown",
+                    row["id"],
+                    "The processor has not told for a day what became of this payment. Look it "
+                    "up there by its id, then resolve it.",
+                    "high",
+                )
+            )
+        wait_ms = scheduled_ms(
+            row["lookups"], age_ms, self._rules.lookup_schedule_s, self._randomness
+        )
+        if not_sent:
+            wait_ms = min(wait_ms, exponential_ms(tries, self._randomness, first_ms=1_000))
+        journal.set(lookups=row["lookups"] + 1)
+        return Next(KIND, wait_ms)
+
+    def at_rest(self, journal: Journal) -> Next | Done:
+        """It waits for its client or the processor, or has ended: the net under the webhooks."""
+        row, state = journal.row, journal.state
+        age_ms = self._age_ms(row)
+        schedule: Sequence[int] = self._rules.lookup_schedule_s
+        if state is State.SUCCEEDED and row["movement"] is None:
+            schedule = FEE_SCHEDULE_S
+            if age_ms >= FEE_MS:
+                journal.add(
+                    OpenCase(
+                        "payment_fee_unknown",
+                        row["id"],
+                        "The processor has not told its fee for this payment for a week.",
+                        "low",
+                    )
+                )
+                return DONE
+        elif state in ENDED:
+            return DONE
+        wait_ms = scheduled_ms(row["lookups"], age_ms, schedule, self._randomness)
+        journal.set(lookups=row["lookups"] + 1)
+        return Next(KIND, wait_ms)
+
+    def is_abandoned(self, row: Row) -> bool:
+        """Its client was to act, and has not for a long time."""
+        waiting = State(row["state"]) in {State.REQUIRES_PAYMENT_METHOD, State.REQUIRES_ACTION}
+        return waiting and self._age_ms(row) >= self._rules.abandoned_after_ms
+
+    def is_too_late(self, row: Row) -> bool:
+        """The charge could not be begun for a day: nobody expects it any more. Only what has
+        certainly not been sent can be given up like this."""
+        unsent = State(row["state"]) is State.CREATED or (
+            State(row["state"]) is State.CONFIRMING and row["sent_at"] is None
+        )
+        return unsent and self._clock.now_ms() - row["created_at"] >= _DAY_MS
+
+    def _age_ms(self, row: Row) -> int:
+        """How long the payment has been in its state."""
+        age_ms: int = self._clock.now_ms() - row["updated_at"]
+        return age_ms

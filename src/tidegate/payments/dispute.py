@@ -1,0 +1,195 @@
+"""Disputes: what the processor takes and gives back on its own, as facts (processor.md 6).
+
+A dispute's row comes from an event; the verb fetches the dispute and books every movement of its
+money once, whatever the order of the news.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import bindparam, select
+
+from tidegate.cases.store import OpenCase
+from tidegate.clock import Clock, Randomness
+from tidegate.db.committer import Committer, Operation, Unit
+from tidegate.db.engine import Database
+from tidegate.db.exchanges import exchange_row
+from tidegate.db.rows import DONE, Change, Done, Insert, Next
+from tidegate.ledger.book import Record
+from tidegate.payments import postings
+from tidegate.payments.rules import PaymentRules
+from tidegate.payments.store import Row
+from tidegate.payments.tables import disputes, payments
+from tidegate.ports.cards import Cards, Dispute, DisputeStatus, Found, Movement
+from tidegate.work.backoff import scheduled_ms
+from tidegate.work.claim import Claimed
+
+__all__ = ["KIND", "PursueDispute", "dispute_row", "new_dispute"]
+
+KIND = "dispute"
+
+_NEW = "new"
+_ENDED = frozenset({DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.CLOSED})
+# An open dispute takes weeks; its events are the ordinary way, this is the net.
+_LOOK_MS = 6 * 3_600_000
+
+_by_intent = select(payments).where(
+    payments.c.processor == bindparam("processor"),
+    payments.c.processor_reference == bindparam("reference"),
+)
+
+
+def dispute_row(processor: str, reference: str) -> str:
+    """The id of a dispute's row: the same for the same dispute."""
+    return f"dp_{processor}_{reference}"[:64]
+
+
+def new_dispute(processor: str, reference: str, now_ms: int) -> Insert:
+    """The row of a dispute that was not heard of before, due at once."""
+    values = {
+        "id": dispute_row(processor, reference),
+        "processor": processor,
+        "processor_reference": reference,
+        "state": _NEW,
+        "posted": [],
+        "created_at": now_ms,
+        "updated_at": now_ms,
+    }
+    return Insert(disputes, values, next=Next(KIND), once=True)
+
+
+class PursueDispute:
+    """The verb of kind ``dispute``; one instance a processor."""
+
+    def __init__(
+        self,
+        database: Database,
+        committer: Committer,
+        clock: Clock,
+        randomness: Randomness,
+        rules: PaymentRules,
+        cards: Cards,
+    ) -> None:
+        self._database = database
+        self._committer = committer
+        self._clock = clock
+        self._randomness = randomness
+        self._rules = rules
+        self._cards = cards
+
+    async def __call__(self, claimed: Claimed) -> None:
+        row = claimed.row
+        ended = await self._cards.fetch_dispute(row["processor_reference"])
+        kept: list[Operation] = [exchange_row(claimed.id, ended.exchange, self._randomness)]
+        if not isinstance(ended, Found):
+            await self._later(claimed, kept)
+            return
+        dispute: Dispute = ended.value
+        payment = await self._payment(dispute)
+        if payment is None:
+            kept.append(
+                OpenCase(
+                    "dispute_unknown",
+                    claimed.id,
+                    "The processor tells of a dispute about a payment that is not ours, or not "
+                    "known yet. Look it up there.",
+                    "high",
+                )
+            )
+            await self._later(claimed, kept)
+            return
+        await self._committer.commit(Unit([*self._learn(claimed, dispute, payment), *kept]))
+
+    def _learn(self, claimed: Claimed, dispute: Dispute, payment: Row) -> list[Operation]:
+        """The row as the processor tells it, and an entry for each movement that is new."""
+        row, currency = claimed.row, payment["currency"]
+        operations: list[Operation] = []
+        posted = list(row["posted"])
+        for movement in dispute.movements:
+            if movement.reference in posted:
+                continue
+            posted.append(movement.reference)
+            operations += self._book(claimed.id, dispute, movement, currency)
+        state = dispute.status
+        if state is DisputeStatus.LOST and "lost" not in posted:
+            posted.append("lost")
+            taken = dispute.amount.minor
+            lost = postings.dispute_lost(claimed.id, payment["user_id"], currency, taken)
+            operations.append(Record(lost))
+        quiet = {DisputeStatus.INQUIRY, DisputeStatus.CLOSED}
+        if state not in quiet and row["state"] in {_NEW, DisputeStatus.INQUIRY}:
+            operations.append(
+                OpenCase(
+                    "payment_disputed",
+                    payment["id"],
+                    "The cardholder disputes this payment and the processor has taken the money. "
+                    "Answer the dispute there before its time is over.",
+                    "high",
+                    {"dispute": dispute.reference, "amount": dispute.amount.minor},
+                )
+            )
+        now_ms = self._clock.now_ms()
+        values: dict[str, Any] = {
+            "payment_id": payment["id"],
+            "state": state.value,
+            "currency": dispute.amount.currency.code,
+            "amount": dispute.amount.minor,
+            "reason": dispute.reason,
+            "posted": posted,
+            "lookups": row["lookups"] + 1,
+        }
+        if state != row["state"]:
+            values["updated_at"] = now_ms
+        known = bool(dispute.movements) or state is DisputeStatus.CLOSED
+        next_: Next | Done = DONE if state in _ENDED and known else Next(KIND, _LOOK_MS)
+        change = Change(
+            disputes,
+            claimed.id,
+            values=values,
+            expect={"state": row["state"]},
+            held=claimed.held,
+            next=next_,
+        )
+        return [change, *operations]
+
+    def _book(
+        self, dispute_id: str, dispute: Dispute, movement: Movement, currency: str
+    ) -> list[Operation]:
+        """What one movement took or gave back, in the payment's currency, and its fee."""
+        processor = self._cards.name
+        amount = movement.amount.minor
+        if movement.amount.currency.code != currency:
+            amount = dispute.amount.minor if amount > 0 else -dispute.amount.minor
+        moved: list[Operation] = []
+        if amount:
+            entry = postings.dispute_moved(processor, dispute_id, currency, amount, movement)
+            moved.append(Record(entry))
+        if not postings.is_silent(currency, movement):
+            moved.append(Record(postings.moved(processor, dispute_id, currency, amount, movement)))
+        return moved
+
+    async def _payment(self, dispute: Dispute) -> Row | None:
+        if dispute.intent is None:
+            return None
+        parameters = {"processor": self._cards.name, "reference": dispute.intent}
+        row = await self._database.fetch(
+            lambda c: c.execute(_by_intent, parameters).mappings().one_or_none()
+        )
+        return None if row is None else dict(row)
+
+    async def _later(self, claimed: Claimed, kept: list[Operation]) -> None:
+        row = claimed.row
+        age_ms = self._clock.now_ms() - row["updated_at"]
+        wait_ms = scheduled_ms(
+            row["lookups"], age_ms, self._rules.lookup_schedule_s, self._randomness
+        )
+        change = Change(
+            disputes,
+            claimed.id,
+            values={"lookups": row["lookups"] + 1},
+            held=claimed.held,
+            next=Next(KIND, wait_ms),
+            again=True,
+        )
+        await self._committer.commit(Unit([change, *kept]))
