@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 import aiohttp
 from sqlalchemy import Connection, select, update
@@ -14,16 +13,20 @@ from tidegate.adapters.aggregator import HttpAggregator
 from tidegate.adapters.http import HttpClient
 from tidegate.adapters.institutions import load_institutions, psp_codes, verify
 from tidegate.adapters.lenco.adapter import LencoBank
+from tidegate.adapters.notifier import HttpNotifier
+from tidegate.adapters.stripe.adapter import StripeCards
 from tidegate.clock import Clock, Randomness, SystemClock
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database, Executor, ThreadExecutor, open_database
 from tidegate.db.identity import read_node_id
 from tidegate.db.inbox import inbox
 from tidegate.db.rows import Insert
+from tidegate.db.vault import Vault
 from tidegate.errors import AlreadyExists, ConfigurationError
-from tidegate.money.amount import parse_balance
-from tidegate.money.currency import parse_currency
 from tidegate.observability.metrics import Metrics
+from tidegate.payments.make import MoneyIn, Telling, make_money_in, make_telling
+from tidegate.payments.tables import disputes, payments, refunds, webhook_endpoints
+from tidegate.payments.witness import PaymentWitness
 from tidegate.payouts.balances import Float, psp_balance_id
 from tidegate.payouts.circuit import Circuits
 from tidegate.payouts.facts import FactsReader
@@ -34,12 +37,17 @@ from tidegate.payouts.tables import attempts, bank_lists, payouts, psp_balances
 from tidegate.payouts.witness import Witness
 from tidegate.ports.aggregator import Aggregator
 from tidegate.ports.bank import Bank, ListedBank
-from tidegate.settings import Per, Settings
+from tidegate.settings import Settings
+from tidegate.settings.rules import payment_rules_of, rules_of, user_rules_of
+from tidegate.users.make import Users, make_users
 from tidegate.wire.dialect import Dialect
 from tidegate.work.claim import end_leases
 from tidegate.work.tables import periodic
 
-__all__ = ["Application", "ConnectorFactory", "build", "rules_of"]
+__all__ = ["Application", "ConnectorFactory", "build"]
+
+# Every table with work in it.
+_LEASED = (payouts, attempts, payments, refunds, disputes, webhook_endpoints, inbox, periodic)
 
 ConnectorFactory = Callable[[], aiohttp.BaseConnector]
 
@@ -72,6 +80,11 @@ class Application:
     float_: Float
     aggregator: Aggregator
     banks: Mapping[str, Bank]
+    vault: Vault
+    users: Users
+    telling: Telling
+    # None: no processor is configured, so no payments are taken.
+    money_in: MoneyIn | None
 
     async def open(self, periodic_ids: Sequence[str] = ()) -> None:
         """Start the committer and make the rows exist that everything else changes."""
@@ -84,6 +97,9 @@ class Application:
     async def close(self) -> None:
         """Write what is waiting, then let go of everything."""
         await self.committer.stop()
+        await self.telling.notifier.close()
+        if self.money_in is not None:
+            await self.money_in.cards.close()
         await self.aggregator.close()
         for bank in self.banks.values():
             await bank.close()
@@ -91,11 +107,12 @@ class Application:
 
     def _take_over(self, connection: Connection) -> None:
         """Go on at once where a killed predecessor stopped (one process serves SQLite)."""
-        end_leases(connection, (payouts, attempts, inbox, periodic))
+        now_ms = self.clock.now_ms()
+        end_leases(connection, _LEASED, now_ms)
         connection.execute(
             update(attempts)
             .where(attempts.c.state == AttemptState.SENDING.value)
-            .values(due_at=self.clock.now_ms())
+            .values(due_at=now_ms)
         )
 
     async def _ensure(self, periodic_ids: Sequence[str]) -> None:
@@ -150,43 +167,6 @@ def _ids_there(connection: Connection) -> set[tuple[str, str]]:
     }
 
 
-def rules_of(settings: Settings, node_id: str) -> Rules:
-    """The figures of the settings in minor units and milliseconds."""
-    payouts, currencies = settings.payouts, settings.payouts.currencies
-
-    def minor(per: Per[Decimal]) -> dict[str, int]:
-        found = {}
-        for code in currencies:
-            amount = per.get(code)
-            if amount is not None:
-                found[code] = parse_balance(amount, parse_currency(code)).minor
-        return found
-
-    def ms(seconds: float) -> int:
-        return round(seconds * 1000)
-
-    return Rules(
-        environment=settings.node.environment,
-        node_id=node_id,
-        currencies=frozenset(currencies),
-        psps=tuple(payouts.psps),
-        fee_max=minor(settings.lenco.max_fee),
-        amount_max=minor(payouts.max_order_amount),
-        amount_min=minor(payouts.min_order_amount),
-        critical_balance=minor(payouts.critical_balance_threshold),
-        offer_ttl_ms=ms(payouts.offer_ttl),
-        accept_margin_ms=ms(payouts.accept_margin),
-        lookup_schedule_s=tuple(payouts.lookup_schedule),
-        not_found_count=payouts.not_found_count,
-        not_found_window_ms=ms(payouts.not_found_window),
-        cool_off_ms=ms(payouts.cool_off),
-        unsent_limit_ms=ms(payouts.hold_limit),
-        name_check=payouts.name_check == "strict",
-        show_balances=settings.node.info_balances == "show",
-        spec_require_timestamp=settings.aggregator.spec_require_timestamp,
-    )
-
-
 async def build(
     settings: Settings,
     *,
@@ -219,8 +199,23 @@ async def build(
         metrics.commit_group_size.observe(units)
 
     committer = Committer(database, on_commit=committed)
+    one = (database, committer, clock, randomness)
     witness = Witness(metrics)
-    committer.on_written = witness
+    vault = Vault(settings.node.secrets[0], settings.node.secrets[1:])
+    telling = make_telling(
+        *one,
+        vault,
+        HttpNotifier(clock, debug=settings.node.debug),
+        streams_per_user=settings.payments.streams_per_user,
+    )
+
+    watch_payments = PaymentWitness(metrics, telling.hub)
+
+    def written(unit: Unit) -> None:
+        witness(unit)
+        watch_payments(unit)
+
+    committer.on_written = written
 
     def http(name: str) -> HttpClient:
         return HttpClient(clock, randomness, connector, name)
@@ -245,6 +240,22 @@ async def build(
         randomness,
         Dialect(settings.aggregator.dialect),
     )
+    stripe_key = settings.payments.stripe_api_key
+    money_in = None
+    if stripe_key is not None:
+        cards = StripeCards(
+            api_key=stripe_key.get_secret_value(),
+            api_base=settings.payments.stripe_api_base,
+            webhook_secrets=settings.payments.webhook_secrets,
+            publishable_key=settings.payments.stripe_publishable_key,
+            node_id=node_id,
+            live=settings.payments.is_live,
+            clock=clock,
+            randomness=randomness,
+            connector=connector,
+            timeout_s=settings.payments.stripe_timeout,
+        )
+        money_in = make_money_in(*one, payment_rules_of(settings), cards)
     directory = Directory(verify_banks)
     circuits = Circuits(clock, settings.payouts.psp_rest)
     return Application(
@@ -260,9 +271,13 @@ async def build(
         verify_banks=verify_banks,
         circuits=circuits,
         facts=FactsReader(database, clock, directory, circuits),
-        float_=Float(database, committer, clock, randomness),
+        float_=Float(*one),
         aggregator=aggregator,
         banks=banks,
+        vault=vault,
+        users=make_users(*one, user_rules_of(settings)),
+        telling=telling,
+        money_in=money_in,
     )
 
 

@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from tidegate.bootstrap import Application
+from tidegate.errors import PaymentsOff
+from tidegate.payments.deliver_again import Again
+from tidegate.payments.endpoints import Endpoints
+from tidegate.payments.make import MoneyIn
+from tidegate.payments.stream import Stream
 from tidegate.payouts.answer import TellStatus
 from tidegate.payouts.offer import Receive
 from tidegate.payouts.prompts import Keep
+from tidegate.users.make import Users
 
-__all__ = ["Deps", "deps", "make_deps"]
+__all__ = ["Deps", "deps", "make_deps", "money_in"]
 
 
 @dataclass(slots=True)
@@ -24,6 +30,22 @@ class Deps:
     keep: Keep
     migrated: bool
     stopping: bool = False
+
+    @property
+    def users(self) -> Users:
+        return self.app.users
+
+    @property
+    def endpoints(self) -> Endpoints:
+        return self.app.telling.endpoints
+
+    @property
+    def deliveries(self) -> Again:
+        return self.app.telling.deliveries
+
+    @property
+    def stream(self) -> Stream:
+        return self.app.telling.stream
 
 
 def make_deps(app: Application, *, migrated: bool) -> Deps:
@@ -41,4 +63,12 @@ def make_deps(app: Application, *, migrated: bool) -> Deps:
 def deps(request: Request) -> Deps:
     """The dependencies of the application that got ``request``."""
     found: Deps = request.app.state.deps
+    return found
+
+
+def money_in(request: Request) -> MoneyIn:
+    """The verbs of payments. Raises ``PaymentsOff`` when no processor is configured."""
+    found = deps(request).app.money_in
+    if found is None:
+        raise PaymentsOff()
     return found

@@ -12,6 +12,8 @@ from tidegate.cases.tables import cases
 from tidegate.db.inbox import inbox
 from tidegate.ledger.tables import block_entries, blocks, entries
 from tidegate.observability.metrics import replace
+from tidegate.payments.readings import read_standing
+from tidegate.payments.tables import disputes, payments, refunds, webhook_endpoints
 from tidegate.payouts.facts import read_float
 from tidegate.payouts.states import AttemptState
 from tidegate.payouts.tables import attempts, payouts
@@ -22,6 +24,7 @@ __all__ = ["read_background", "read_gauges", "refresh_metrics"]
 # A worker that has not written its heartbeat for this long is not there.
 _HEARTBEAT_MS = 60_000
 
+_WORK = (payouts, attempts, payments, refunds, disputes, webhook_endpoints, inbox, periodic)
 _UNKNOWN = (AttemptState.UNKNOWN, AttemptState.SENDING)
 
 
@@ -31,7 +34,7 @@ def read_gauges(connection: Connection, now_ms: int) -> dict[str, Any]:
     oldest_unknown = select(func.min(attempts.c.sent_at)).where(attempts.c.state.in_(_UNKNOWN))
     open_cases = select(cases.c.kind, func.count()).where(cases.c.state == "open")
     due: dict[str, float] = {}
-    for table in (payouts, attempts, inbox, periodic):
+    for table in _WORK:
         oldest = (
             select(table.c.kind, func.min(table.c.due_at))
             .where(
@@ -51,6 +54,7 @@ def read_gauges(connection: Connection, now_ms: int) -> dict[str, Any]:
     sealed = connection.execute(select(func.count()).select_from(block_entries)).scalar_one()
     return {
         "states": {row[0]: row[1] for row in connection.execute(states)},
+        "payments": read_standing(connection, now_ms),
         "float": read_float(connection),
         "unknown_s": 0.0 if unknown_since is None else (now_ms - unknown_since) / 1000,
         "due_s": due,
@@ -100,6 +104,11 @@ async def refresh_metrics(app: Application) -> None:
         balances[psp, currency, "total"] = float(parts["available"] + parts["reserved"])
     replace(metrics.balance, balances)
     metrics.oldest_unknown_age.set(found["unknown_s"])
+    standing = found["payments"]
+    replace(metrics.payments, {(state,): count for state, count in standing.states.items()})
+    metrics.payments_without_fee.set(standing.without_fee)
+    metrics.oldest_unknown_payment_age.set(standing.unknown_s)
+    metrics.deliveries_waiting.set(standing.waiting)
     metrics.ledger_unsealed.set(found["unsealed"])
     if found["head"] is not None:
         number, digest = found["head"]

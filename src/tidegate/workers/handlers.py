@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from tidegate.bootstrap import Application
 from tidegate.db.inbox import inbox
+from tidegate.payments import agenda, dispute, refund_outcome
+from tidegate.payments.announce import DELIVER
+from tidegate.payments.make import MoneyIn
+from tidegate.payments.notify import LONGEST_TURN_S
+from tidegate.payments.tables import disputes, payments, refunds, webhook_endpoints
 from tidegate.payouts.accept import Accept
 from tidegate.payouts.answer import CheckOwnership
 from tidegate.payouts.confirm import Confirm
@@ -85,7 +90,29 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
             ),
             Kind(inbox, f"read:{name}", read, in_flight, 3 * able.lookup_timeout_s),
         ]
+    kinds.append(
+        Kind(
+            webhook_endpoints,
+            DELIVER,
+            app.telling.notify,
+            work.delivery_concurrency,
+            LONGEST_TURN_S,
+        )
+    )
+    if app.money_in is not None:
+        kinds += _kinds_of_payments(app.money_in, work.payment_concurrency)
     kinds += [
         Kind(periodic, chore.kind, chores.verb(chore), 1, chore.longest_s) for chore in chores.table
     ]
     return kinds
+
+
+def _kinds_of_payments(money_in: MoneyIn, slots: int) -> list[Kind]:
+    # A payment may need its customer, its object, a list of objects and its charge in one turn.
+    longest_s = 5 * money_in.cards.timeout_s
+    return [
+        Kind(payments, agenda.KIND, money_in.pursue, slots, longest_s),
+        Kind(refunds, refund_outcome.KIND, money_in.pursue_refund, slots, longest_s),
+        Kind(disputes, dispute.KIND, money_in.pursue_dispute, slots, longest_s),
+        Kind(inbox, f"read:{money_in.cards.name}", money_in.read, slots, longest_s),
+    ]

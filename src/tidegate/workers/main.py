@@ -11,6 +11,7 @@ import structlog
 from tidegate.bootstrap import Application
 from tidegate.cases.store import OpenCase
 from tidegate.db.committer import Due, Unit
+from tidegate.payments.deliver_keys import renew_secrets
 from tidegate.payouts.push import push_id
 from tidegate.work.bell import Bell, Ear
 from tidegate.work.claim import Claimed
@@ -48,6 +49,8 @@ class Worker:
     async def start(self) -> None:
         if not self._works:
             return
+        # Before anything runs: a secret that no key of ours opens stops the start.
+        await renew_secrets(self._app.database, self._app.committer, self._app.vault)
         self._runner.start()
         self._ear.start()
         self.periodic.start()

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from sqlalchemy import select
 
 from tidegate.bootstrap import Application
 from tidegate.cases.store import OpenCase
@@ -78,9 +79,15 @@ class Periodic:
             Chore("heartbeat", _HEARTBEAT_S, self._heartbeat),
             Chore("seal", every.seal, self._seal),
             Chore("audit", every.audit, self._audit, 600.0),
+            *self._of_payments(every.processor_events),
         )
         self._critical: set[str] = set()
         self._scheduler = AsyncIOScheduler(timezone="UTC")
+
+    def _of_payments(self, every_s: float) -> tuple[Chore, ...]:
+        if self._app.money_in is None:
+            return ()
+        return (Chore("processor_events", every_s, self._processor_events, 600.0),)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -193,6 +200,17 @@ class Periodic:
             for currency in sorted(app.rules.currencies & bank.capabilities().currencies):
                 verified[f"{name}:{currency}"] = await self._refresh(bank, currency)
         return verified
+
+    async def _processor_events(self) -> dict[str, Any]:
+        """Look for events that the card processor has and we were never told (B9)."""
+        app = self._app
+        assert app.money_in is not None  # the chore exists only then
+        last = await app.database.read(
+            lambda c: c.execute(
+                select(periodic.c.result).where(periodic.c.id == "processor_events")
+            ).scalar_one()
+        )
+        return await app.money_in.sweep(last)
 
     async def _seal(self) -> dict[str, Any]:
         """Seal what is in no block; the head goes to the log, outside the database (C4)."""
