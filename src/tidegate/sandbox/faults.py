@@ -6,7 +6,7 @@ passing fault (a dropped connection, a 503) happens *this* time, and counts. Fau
 key, for every key (:data:`EVERY`), or drawn by a seeded rate. ``heal`` ends them all: what is
 unfinished then has to come right.
 
-Source: psp.md section 5, aggregator.md.
+Source: psp.md section 5, aggregator.md, processor.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Generic, Self, TypeVar
 
-__all__ = ["EVERY", "AggregatorFault", "BankFault", "BankFaults", "Fault", "FaultPlan"]
+__all__ = [
+    "EVERY",
+    "AggregatorFault",
+    "BankFault",
+    "BankFaults",
+    "CardFault",
+    "CardFaults",
+    "Fault",
+    "FaultPlan",
+]
 
 EVERY = "*"
 
@@ -166,6 +175,71 @@ class AggregatorFault(Fault):
     BALANCES_500 = "balances_500", "The balance update is answered HTTP 500."
 
 
+class CardFault(Fault):
+    """Faults of the card processor (Stripe). "The act" is what the call asks for.
+
+    A passing fault strikes each step of each payment by itself. Its keys are the payment (the
+    metadata ``tidegate_payment``, or any other ``tidegate_...``), the payment intent, the payment
+    method or its shared token, the customer's e-mail address, a step (``create``, ``confirm``,
+    ``capture``, ``cancel``, ``update``, ``refund``, ``customer``, ``method``, ``attach``,
+    ``detach``, ``setup``, ``lookup``) or both as ``confirm:pay_1``; a webhook's keys are the same
+    with its event type in place of the step.
+    """
+
+    # -- the connection -------------------------------------------------------------------------
+    REFUSE_CONNECTION = (
+        "refuse_connection",
+        "The connection is aborted before the act and nobody listens for a while.",
+    )
+    DROP_BEFORE = "drop_before", "The socket is closed without an answer, before the act."
+    DROP_AFTER = "drop_after", "The socket is closed without an answer, after the act."
+    SLOW = "slow", "The act happens at once, the answer comes after `slow_s`."
+    TOO_SLOW = "too_slow", "The act happens at once, the answer after the caller's time limit."
+    ACT_LATE = "act_late", "The act itself happens only after the caller's time limit."
+    # -- the answer -----------------------------------------------------------------------------
+    ERROR_500_BEFORE = (
+        "error_500_before",
+        "HTTP 500, nothing done; stored under the key and replayed.",
+    )
+    ERROR_500_AFTER = (
+        "error_500_after",
+        "HTTP 500 after the act; stored under the key and replayed.",
+    )
+    ERROR_503 = "error_503", "HTTP 503, nothing done, nothing stored."
+    HTML_502 = "html_502", "A proxy's HTML 502, nothing done, nothing stored."
+    HTML_502_AFTER = (
+        "html_502_after",
+        "A proxy's HTML 502 after the act; the true answer is stored.",
+    )
+    RATE_LIMITED = "rate_limited", "HTTP 429, nothing done, nothing stored; also on look-ups."
+    LOCK_TIMEOUT = "lock_timeout", "HTTP 429 with the code lock_timeout, nothing done or stored."
+    # -- what becomes of the money --------------------------------------------------------------
+    DECLINED = "declined", "Every card is declined."
+    PROCESSING = "processing", "The payment is `processing` for `processing_s` before it ends."
+    DISPUTED = "disputed", "The cardholder disputes the charge."
+    REFUND_PENDING = "refund_pending", "The refund is pending, and succeeds later."
+    REFUND_FAILED = "refund_failed", "The refund fails later; pending until then if that is set."
+    # -- look-ups -------------------------------------------------------------------------------
+    LOOKUP_500 = "lookup_500", "Look-ups answer HTTP 500."
+    LOOKUP_TIMEOUT = "lookup_timeout", "Look-ups answer only after the caller's time limit."
+    # -- webhooks -------------------------------------------------------------------------------
+    WEBHOOK_NONE = "webhook_none", "No webhook is ever sent; the events can be listed."
+    WEBHOOK_LATE = "webhook_late", "Webhooks are held back for `webhook_late_s`."
+    WEBHOOK_DUPLICATE = "webhook_duplicate", "Each webhook is sent twice."
+    WEBHOOK_SWAPPED = (
+        "webhook_swapped",
+        "The webhook waits until another one has gone (at most `webhook_late_s`).",
+    )
+    WEBHOOK_FIRST = "webhook_first", "The webhooks of a call are delivered before its answer."
+    WEBHOOK_OTHER_AMOUNT = "webhook_other_amount", "Webhooks show 100 minor units too many."
+    WEBHOOK_LIVEMODE = "webhook_livemode", "Webhooks claim to be of live mode."
+    WEBHOOK_BAD_SIGNATURE = "webhook_bad_signature", "The webhook's signature does not fit."
+    WEBHOOK_UNKNOWN_TYPE = (
+        "webhook_unknown_type",
+        "After each webhook comes one of a type nobody knows.",
+    )
+
+
 F = TypeVar("F", bound=Fault)
 
 
@@ -308,5 +382,22 @@ class BankFaults:
     not_found_s: float = 5.0
     failed_then_paid_s: float = 30.0
     reversed_s: float = 5.0
+    webhook_late_s: float = 5.0
+    retry_after_s: int = 1
+
+
+def _card_plan() -> FaultPlan[CardFault]:
+    return FaultPlan(CardFault)
+
+
+@dataclass(slots=True)
+class CardFaults:
+    """The card processor's plan and how long its faults last, in seconds."""
+
+    plan: FaultPlan[CardFault] = field(default_factory=_card_plan)
+    refuse_s: float = 2.0
+    slow_s: float = 2.0
+    too_slow_s: float = 15.0
+    processing_s: float = 5.0
     webhook_late_s: float = 5.0
     retry_after_s: int = 1

@@ -66,6 +66,14 @@ class Books:
         """The caller's own name of a refund (``tidegate_refund`` in its metadata)."""
         self._once(self._refunds, "refund", name, refund)
 
+    def let_go(self, payment: str, charge: str) -> None:
+        """An authorisation ended without money: another one is no second charge."""
+        self._authorised[payment].remove(charge)
+
+    def refund_failed(self, name: str, refund: str) -> None:
+        """The money came back: another refund of this name is no second one."""
+        self._refunds[name].remove(refund)
+
     def charges_of(self, payment: str) -> list[Line]:
         """The lines by which this payment took money; one at most in a world that works."""
         return list(self._charges.get(payment, ()))

@@ -15,22 +15,23 @@ from tidegate.sandbox.cards.refusals import Refusal, invalid
 __all__ = ["LARGEST", "MINIMUMS", "amount_and_currency", "converted", "share"]
 
 LARGEST: Final = 99_999_999
-_ZERO_DECIMAL: Final = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()
-)
-_THREE_DECIMAL: Final = frozenset("bhd jod kwd omr tnd".split())
+_ZERO_DECIMAL: Final = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+_THREE_DECIMAL: Final = "bhd jod kwd omr tnd"
 # Sent with two decimals that have to be 00.
 _WHOLE_ONLY: Final = frozenset(("isk", "ugx"))
-_TWO_DECIMAL: Final = frozenset(
-    (
-        "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn "
-        "bzd cad cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq "
-        "gyd hkd hnl htg huf idr ils inr isk jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl "
-        "mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln "
-        "qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs "
-        "uah ugx uyu uzs wst xcd yer zar zmw"
-    ).split()
+_TWO_DECIMAL: Final = (
+    "usd aed afn all amd ang aoa ars aud awg azn bam bbd bdt bgn bmd bnd bob brl bsd bwp byn "
+    "bzd cad cdf chf cny cop crc cve czk dkk dop dzd egp etb eur fjd fkp gbp gel gip gmd gtq "
+    "gyd hkd hnl htg huf idr ils inr isk jmd kes kgs khr kyd kzt lak lbp lkr lrd lsl mad mdl "
+    "mkd mmk mnt mop mur mvr mwk mxn myr mzn nad ngn nio nok npr nzd pab pen pgk php pkr pln "
+    "qar ron rsd rub sar sbd scr sek sgd shp sle sos srd std szl thb tjs top try ttd twd tzs "
+    "uah ugx uyu uzs wst xcd yer zar zmw"
 )
+_DECIMALS: Final[Mapping[str, int]] = {
+    currency: decimals
+    for decimals, currencies in ((0, _ZERO_DECIMAL), (2, _TWO_DECIMAL), (3, _THREE_DECIMAL))
+    for currency in currencies.split()
+}
 MINIMUMS: Final[Mapping[str, int]] = {
     "usd": 50, "aed": 200, "aud": 50, "bgn": 100, "brl": 50, "cad": 50, "chf": 50, "czk": 1500,
     "dkk": 250, "eur": 50, "gbp": 30, "hkd": 400, "huf": 17500, "inr": 50, "jpy": 50,
@@ -75,13 +76,10 @@ def share(amount: int, percent: Decimal) -> int:
 
 
 def _decimals(currency: str) -> int:
-    if currency in _ZERO_DECIMAL:
-        return 0
-    if currency in _THREE_DECIMAL:
-        return 3
-    if currency in _TWO_DECIMAL:
-        return 2
-    raise invalid(f"Invalid currency: {currency}", "currency")
+    decimals = _DECIMALS.get(currency)
+    if decimals is None:
+        raise invalid(f"Invalid currency: {currency}", "currency")
+    return decimals
 
 
 def _rounded(amount: Decimal) -> int:

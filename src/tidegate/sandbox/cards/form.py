@@ -67,8 +67,13 @@ def flag(params: Params, name: str) -> bool:
 
 
 def metadata(params: Params, before: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The metadata after this call: new keys are added, an empty value takes its key away."""
-    given = params.get("metadata") or {}
+    """The metadata after this call: new keys are added, an empty value takes its key away.
+
+    Empty as a whole takes all keys away.
+    """
+    given = params.get("metadata", {})
+    if given == "":
+        return {}
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
         raise invalid("metadata is a set of keys with text", "metadata")
     merged = {**(before or {}), **given}

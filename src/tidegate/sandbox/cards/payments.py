@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from tidegate.sandbox.cards.people import PaymentMethod
 
-__all__ = ["Charge", "PaymentIntent", "Status"]
+__all__ = ["Charge", "PaymentIntent", "Status", "ours"]
 
 
 class Status(StrEnum):
@@ -21,6 +22,11 @@ class Status(StrEnum):
     REQUIRES_CAPTURE = "requires_capture"
     CANCELED = "canceled"
     SUCCEEDED = "succeeded"
+
+
+def ours(metadata: Mapping[str, str]) -> tuple[str, ...]:
+    """The names by which we know an object: what is in its metadata under ``tidegate_...``."""
+    return tuple(value for key, value in metadata.items() if key.startswith("tidegate_"))
 
 
 @dataclass(slots=True)
@@ -42,7 +48,7 @@ class PaymentIntent:
     metadata: dict[str, str] = field(default_factory=dict)
     payment_method: PaymentMethod | None = None
     # ``None``: whatever the account accepts, redirects included unless they are ruled out.
-    payment_method_types: list[str] | None = None
+    allowed_types: list[str] | None = None
     allow_redirects: str = "always"
     setup_future_usage: str | None = None
     receipt_email: str | None = None
@@ -68,7 +74,7 @@ class PaymentIntent:
     @property
     def names(self) -> tuple[str, ...]:
         """Everything the fault plan may call it by, besides :attr:`payment`."""
-        names = [self.id]
+        names = [self.id, *ours(self.metadata)]
         if self.payment_method is not None:
             names += [self.payment_method.id, self.payment_method.token]
         if self.email:
@@ -77,10 +83,11 @@ class PaymentIntent:
 
     def json(self) -> dict[str, Any]:
         latest = self.latest_charge
-        automatic = self.payment_method_types is None
+        automatic = self.allowed_types is None
         return {
             "id": self.id,
             "object": "payment_intent",
+            "allowed_payment_method_types": self.allowed_types,
             "amount": self.amount,
             "amount_capturable": self.amount_capturable,
             "amount_details": {"tip": {}},
@@ -114,7 +121,7 @@ class PaymentIntent:
                     "request_three_d_secure": "automatic",
                 }
             },
-            "payment_method_types": self.payment_method_types or ["card"],
+            "payment_method_types": self.allowed_types or ["card"],
             "processing": None,
             "receipt_email": self.receipt_email,
             "review": None,
@@ -197,9 +204,7 @@ class Charge:
             "receipt_email": intent.receipt_email,
             "receipt_number": None,
             "receipt_url": None,
-            # An authorisation that was let go is shown as refunded although nothing was taken.
-            "refunded": self.paid
-            and self.amount_refunded >= (self.amount_captured if self.captured else self.amount),
+            "refunded": self.captured and self.rest == 0,
             "review": None,
             "shipping": None,
             "source_transfer": None,

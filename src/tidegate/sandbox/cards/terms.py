@@ -21,12 +21,9 @@ class Terms:
 
     ``exchange_rates`` are per currency of a charge: how much of ``settlement_currency`` (none:
     each currency settles as it is) one major unit buys. ``webhook_events`` are the types the
-    webhook endpoint asked for, ``None`` for all. ``delay_s`` is how long each call that asks the
-    card network takes.
+    webhook endpoint asked for, ``None`` for all.
     """
 
-    settle_s: float = 1.0
-    delay_s: float = 0.0
     refund_s: float = 5.0
     dispute_s: float = 0.0
     fee_percent: Decimal = Decimal("2.9")
@@ -39,6 +36,8 @@ class Terms:
     authorisation_s: float = 7 * _DAY_S
     key_s: float = _DAY_S
     api_version: str = API_VERSION
+    # ``automatic`` before 2025-03-31 (changelog basil).
+    expiry_reason: str = "expired"
     # As at Stripe, a card that is declined cannot be attached to a customer either.
     decline_on_attach: bool = True
     events_kept: int = 100_000
