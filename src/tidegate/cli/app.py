@@ -14,9 +14,12 @@ from tidegate.cli import (
     hmac,
     ledger,
     orders,
+    payments,
     sandbox,
     serve,
     switches,
+    users,
+    webhooks,
 )
 
 __all__ = ["app"]
@@ -53,6 +56,9 @@ cases.register(app)
 hmac.register(app)
 ledger.register(app)
 orders.register(app)
+payments.register(app)
 sandbox.register(app)
 switches.register(app)
+webhooks.register(app)
+users.register(app)
 doctor.register(app)

@@ -9,7 +9,6 @@ import typer
 from rich.text import Text
 from sqlalchemy import Connection, select
 
-from tidegate.bootstrap import rules_of
 from tidegate.cli.database import command_settings, read
 from tidegate.cli.output import JsonOption, age, amount, instant, print_json, say, show_table
 from tidegate.clock import SystemClock
@@ -17,6 +16,7 @@ from tidegate.payouts.facts import read_float
 from tidegate.payouts.push import push_id, totals
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.tables import psp_balances
+from tidegate.settings.rules import rules_of
 from tidegate.work.tables import periodic
 
 __all__ = ["Standing", "read_standing", "register", "show_balances"]

@@ -1,30 +1,32 @@
 """The other companies of a benchmark, and the load: a process of its own.
 
 It is apart from the node's process, so that the node's CPU and memory are its own, and holds both
-companies and the source of orders, so that one clock takes every time. It is driven by lines of
-JSON on standard input and answers with lines of JSON; it ends when its input ends.
-
-    {"start": {...}}                    -> {"aggregator": origin, "bank": base, ...}
-    {"run": {"node", "orders", ...}}    -> {"progress": n} ..., {"result": {...}}
+companies and the source of orders, so that one clock takes every time. ``bench_loops`` says how it
+is driven.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
-import resource
-import sys
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
+from tidegate.cli.bench_loops import (
+    Tell,
+    closed_loop,
+    cpu_s,
+    open_loop,
+    percentiles,
+    serve_lines,
+)
 from tidegate.clock import Randomness, SystemClock
 from tidegate.sandbox.aggregator import Order, SandboxAggregator, Status, Terms
 from tidegate.sandbox.bank import SandboxBank
 from tidegate.sandbox.faults import BankFaults
 
-__all__ = ["main"]
+__all__ = ["Companies", "main"]
 
 _PAID = frozenset({Status.VALIDATED, Status.SETTLING, Status.SETTLED})
 _ORDER_S = 60.0
@@ -73,15 +75,13 @@ class Companies:
     def _delivered(self, account_number: str, sent: float, answered: float) -> None:
         self._webhook_sent.setdefault(account_number, sent)
 
-    async def run(
-        self, run: Mapping[str, Any], tell: Callable[[dict[str, Any]], Awaitable[None]]
-    ) -> dict[str, Any]:
+    async def run(self, run: Mapping[str, Any], tell: Tell) -> dict[str, Any]:
         """Send orders as ``run`` says (``node``, ``orders``, ``in_flight``, ``rate``)."""
         self.aggregator.node_url = run["node"]
         self.bank.set_webhook_url(f"{run['node']}/webhooks/psp")
         await self._routes()
         self._webhook_sent.clear()
-        calls_before, cpu_before = self._calls(), _cpu_s()
+        calls_before, cpu_before = self._calls(), cpu_s()
         began = self._clock.monotonic()
         done: list[Order] = []
         late: list[Order] = []
@@ -99,9 +99,9 @@ class Companies:
                 await tell({"progress": len(done)})
 
         if run["rate"]:
-            await self._open_loop(one, run["orders"], run["rate"])
+            await open_loop(self._clock, one, run["orders"], run["rate"])
         else:
-            await self._closed_loop(one, run["orders"], run["in_flight"])
+            await closed_loop(one, run["orders"], run["in_flight"])
         calls = Counter(self._calls())
         calls.subtract(calls_before)
         # Fulfil is one path for two things that are told; the marks tell them apart.
@@ -114,37 +114,12 @@ class Companies:
             "orders": len(done),
             "unfinished": [order.story() for order in late[:5]],
             "seconds": ended - began,
-            "companies_cpu_s": _cpu_s() - cpu_before,
+            "companies_cpu_s": cpu_s() - cpu_before,
             "calls": {name: count for name, count in sorted(calls.items()) if count},
             "latencies_ms": self._latencies(done),
             "violations": [violation.as_json() for violation in self.aggregator.judge()],
             "paid_more_than_once": self.bank.books.paid_more_than_once(),
         }
-
-    async def _closed_loop(
-        self, one: Callable[[], Awaitable[None]], orders: int, in_flight: int
-    ) -> None:
-        """The next order is offered when one has been fulfilled."""
-        left = iter(range(orders))
-
-        async def go_on() -> None:
-            for _ in left:
-                await one()
-
-        await asyncio.gather(*(go_on() for _ in range(in_flight)))
-
-    async def _open_loop(
-        self, one: Callable[[], Awaitable[None]], orders: int, rate: float
-    ) -> None:
-        """An order every ``1 / rate`` seconds, whatever becomes of the ones before."""
-        began = self._clock.monotonic()
-        tasks = []
-        for number in range(orders):
-            wait_s = began + number / rate - self._clock.monotonic()
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
-            tasks.append(asyncio.ensure_future(one()))
-        await asyncio.gather(*tasks)
 
     def _draft(self) -> Order:
         """An order to an account of its own, by which its webhook is known again."""
@@ -191,55 +166,12 @@ class Companies:
             sent = self._webhook_sent.get(order.account)
             if sent is not None:
                 spans["webhook_to_fulfil"].append(marks["success_received"] - sent)
-        return {name: _percentiles(seconds) for name, seconds in spans.items() if seconds}
-
-
-def _percentiles(seconds: list[float]) -> dict[str, float]:
-    """p50, p99 and the greatest, in milliseconds (nearest rank)."""
-    seconds.sort()
-
-    def rank(share: float) -> float:
-        return seconds[min(len(seconds) - 1, int(share * len(seconds)))] * 1000
-
-    return {"p50": rank(0.50), "p99": rank(0.99), "max": seconds[-1] * 1000, "count": len(seconds)}
-
-
-def _cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
-async def _serve() -> None:
-    loop = asyncio.get_running_loop()
-    lines = asyncio.StreamReader(limit=1 << 20)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-
-    async def tell(message: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(message) + "\n")
-        sys.stdout.flush()
-
-    companies: Companies | None = None
-    try:
-        while line := await lines.readline():
-            order = json.loads(line)
-            if "start" in order:
-                companies = Companies(order["start"])
-                await tell(await companies.start())
-            elif companies is not None:
-                await tell({"result": await companies.run(order["run"], tell)})
-    finally:
-        if companies is not None:
-            await companies.stop()
+        return {name: percentiles(seconds) for name, seconds in spans.items() if seconds}
 
 
 def main() -> None:
     """Serve standard input until it ends."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(_serve())
-    else:
-        uvloop.run(_serve())
+    serve_lines(Companies)
 
 
 if __name__ == "__main__":

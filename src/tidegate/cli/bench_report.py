@@ -6,19 +6,16 @@ import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from tidegate.cli.bench_run import Configuration, Load, Measured
+from tidegate.cli.bench_run import SPANS, Measured
+from tidegate.cli.bench_stand import Configuration, Load, Run
 from tidegate.cli.output import pairs, print_json, say, show_table
 
-__all__ = ["Series", "print_report"]
+__all__ = ["Series", "number_shown", "print_both", "print_medians", "print_report", "ratios"]
 
-_SPANS = {
-    "offer_to_answer": "offer sent to offer answered",
-    "answer_to_accept": "offer answered to accept received",
-    "webhook_to_fulfil": "webhook sent to fulfil(success) received",
-    "offer_to_fulfil": "offer sent to fulfil(success) received",
-}
+M = TypeVar("M", bound=Run)
+
 _EXPLANATION = (
     "All times are taken by the other companies' process, on its clock: answered is when the "
     "aggregator has read the answer, received when it has verified the call, sent when the bank "
@@ -34,20 +31,21 @@ _EXPECTED: Mapping[str, float] = {
     "bank GET /transfer/by-reference": 1,
     "bank webhook delivered": 1,
 }
+_LATENCIES = ("p50 ", "p99 ", "pmax ")
 _SPEC_HAS_NOT = "aggregator fulfill pending"
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class Series(Generic[M]):
     """The runs of one configuration; ``fsync_ms`` is ``None`` where its disk is not ours to ask."""
 
     configuration: Configuration
-    runs: Sequence[Measured]
+    runs: Sequence[M]
     fsync_ms: Mapping[str, float] | None
 
     def median(self, figure: str) -> float | None:
-        """The median of a figure of :func:`figures` over the runs."""
-        values = [value for run in self.runs if (value := figures(run)[figure]) is not None]
+        """The median of a figure over the runs."""
+        values = [value for run in self.runs if (value := run.figures()[figure]) is not None]
         return statistics.median(values) if values else None
 
     def as_json(self) -> dict[str, Any]:
@@ -55,42 +53,14 @@ class Series:
             "name": self.configuration.name,
             "database": self.configuration.shown,
             "fsync_ms": self.fsync_ms,
-            "median": {name: self.median(name) for name in figures(self.runs[0])},
+            "median": {name: self.median(name) for name in self.runs[0].figures()},
             "runs": [run.as_json() for run in self.runs],
         }
 
 
-def figures(run: Measured) -> dict[str, float | None]:
-    """The figures that are compared, by name; times in milliseconds."""
-    orders = max(1, run.orders)
-
-    def an_order(seconds: float | None) -> float | None:
-        return None if seconds is None else seconds * 1000 / orders
-
-    found: dict[str, float | None] = {
-        "orders a second": run.orders_per_s,
-        "node's CPU ms an order": an_order(run.node_cpu_s),
-        "database's CPU ms an order": an_order(run.database_cpu_s),
-        "other companies' CPU ms an order": an_order(run.companies_cpu_s),
-        "commits an order": run.commits / orders,
-        "units of work a commit": run.units / max(1.0, run.commits),
-        "ms a commit": run.commit_s * 1000 / max(1.0, run.commits),
-        "look-ups an order": run.calls.get("bank GET /transfer/by-reference", 0) / orders,
-        "RSS MiB": _mib(run.rss_kib),
-        "greatest RSS MiB": _mib(run.rss_max_kib),
-    }
-    for span, shown in _SPANS.items():
-        times = run.latencies_ms.get(span, {})
-        for rank in ("p50", "p99"):
-            found[f"{rank} ms, {shown}"] = times.get(rank)
-    return found
-
-
-def _mib(kib: int | None) -> float | None:
-    return None if kib is None else kib / 1024
-
-
-def print_report(load: Load, dialect: str, series: Sequence[Series], *, json: bool) -> None:
+def print_report(
+    load: Load, dialect: str, series: Sequence[Series[Measured]], *, json: bool
+) -> None:
     """Everything that was measured; with two series also their ratios."""
     if json:
         print_json(
@@ -99,33 +69,22 @@ def print_report(load: Load, dialect: str, series: Sequence[Series], *, json: bo
                 "load": asdict(load),
                 "dialect": dialect,
                 "configurations": [one.as_json() for one in series],
-                "ratios": _ratios(*series) if len(series) == 2 else None,
+                "ratios": ratios(*series) if len(series) == 2 else None,
             }
         )
         return
     loop = f"open loop, {load.rate:g} a second" if load.rate else f"{load.in_flight} in flight"
     say(f"{load.orders} orders a run, {loop}, {dialect} dialect, {os.cpu_count()} CPUs\n")
     if len(series) == 2:
-        _print_both(*series)
+        print_both(*series)
     for one in series:
         say(f"{one.configuration.name}: {one.configuration.shown}")
         _print_one(one, dialect)
     say(_EXPLANATION)
 
 
-def _print_one(series: Series, dialect: str) -> None:
-    if len(series.runs) > 1:
-        say(f"Medians of {len(series.runs)} runs.")
-    pairs(
-        (figure, _number(value))
-        for figure in figures(series.runs[0])
-        if not figure.startswith("p") and (value := series.median(figure)) is not None
-    )
-    if series.fsync_ms is None:
-        say("The cost of an fsync is not known: the server's disk is elsewhere.")
-    else:
-        fsync = series.fsync_ms
-        say(f"An fsync costs {fsync['p50']:.2f} ms here (worst of 60: {fsync['max']:.2f}).")
+def _print_one(series: Series[Measured], dialect: str) -> None:
+    print_medians(series)
     last = series.runs[-1]
     say(_growth(last.rss_kib_at))
     show_table(
@@ -142,6 +101,23 @@ def _print_one(series: Series, dialect: str) -> None:
         _print_troubles(run)
 
 
+def print_medians(series: Series[M]) -> None:
+    """The figures but for the latencies, which have a table of their own, and the disk."""
+    if len(series.runs) > 1:
+        say(f"Medians of {len(series.runs)} runs.")
+    pairs(
+        (figure, number_shown(value))
+        for figure in series.runs[0].figures()
+        if not figure.startswith(("p50", "p99", "pmax"))
+        and (value := series.median(figure)) is not None
+    )
+    if series.fsync_ms is None:
+        say("The cost of an fsync is not known: the server's disk is elsewhere.")
+    else:
+        fsync = series.fsync_ms
+        say(f"An fsync costs {fsync['p50']:.2f} ms here (worst of 60: {fsync['max']:.2f}).")
+
+
 def _growth(rss_kib_at: Mapping[int, int]) -> str:
     marks = [f"{kib / 1024:.1f} MiB at order {mark:,}" for mark, kib in sorted(rss_kib_at.items())]
     if not marks:
@@ -152,11 +128,16 @@ def _growth(rss_kib_at: Mapping[int, int]) -> str:
 
 
 def _latency_rows(runs: Sequence[Measured]) -> Iterable[tuple[str, str, str, str]]:
-    for span, shown in _SPANS.items():
+    for span, shown in SPANS.items():
         times = [run.latencies_ms[span] for run in runs if span in run.latencies_ms]
         if times:
             p50, p99 = (statistics.median(each[rank] for each in times) for rank in ("p50", "p99"))
-            yield shown, _number(p50), _number(p99), _number(max(each["max"] for each in times))
+            yield (
+                shown,
+                number_shown(p50),
+                number_shown(p99),
+                number_shown(max(each["max"] for each in times)),
+            )
 
 
 def _call_rows(runs: Sequence[Measured], dialect: str) -> Iterable[tuple[str, str, str]]:
@@ -178,18 +159,18 @@ def _print_troubles(run: Measured) -> None:
         say(f"PAID MORE THAN ONCE {reference}")
 
 
-def _ratios(first: Series, second: Series) -> dict[str, dict[str, float | None]]:
+def ratios(first: Series[M], second: Series[M]) -> dict[str, dict[str, float | None]]:
     """Second over first: the median over the pairs of runs, and the pairs that are furthest out.
 
     A pair is two runs that were next to each other in time, so that what the machine did meanwhile
     strikes both.
     """
     found: dict[str, dict[str, float | None]] = {}
-    for figure in figures(first.runs[0]):
+    for figure in first.runs[0].figures():
         ratios = [
             theirs / ours
             for one, two in zip(first.runs, second.runs, strict=True)
-            if (ours := figures(one)[figure]) and (theirs := figures(two)[figure]) is not None
+            if (ours := one.figures()[figure]) and (theirs := two.figures()[figure]) is not None
         ]
         if ratios:
             found[figure] = {
@@ -202,19 +183,21 @@ def _ratios(first: Series, second: Series) -> dict[str, dict[str, float | None]]
     return found
 
 
-def _print_both(first: Series, second: Series) -> None:
+def print_both(first: Series[M], second: Series[M]) -> None:
+    """Both, and their ratios."""
     names = (first.configuration.name, second.configuration.name)
     show_table(
         ("median", *names, "ratio", "least", "greatest"),
         (
-            (figure, *(_number(value) for value in row.values()))
-            for figure, row in _ratios(first, second).items()
+            (figure, *(number_shown(value) for value in row.values()))
+            for figure, row in ratios(first, second).items()
         ),
         right=(*names, "ratio", "least", "greatest"),
     )
 
 
-def _number(value: float | None) -> str:
+def number_shown(value: float | None) -> str:
+    """Three digits, or whole thousands; nothing for what is not known."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""``demo``: real orders from an aggregator through Tidegate to a bank and back, then the proof."""
+"""``demo``: orders from an aggregator to a bank, a shop's payments by card, then the proof."""
 
 from __future__ import annotations
 
@@ -13,14 +13,18 @@ from pathlib import Path
 
 import typer
 
+from tidegate.cli.demo_check import Check
+from tidegate.cli.demo_look import Books, Look
 from tidegate.cli.demo_orders import Standing, standings
-from tidegate.cli.demo_proof import Check, Evidence, prove
-from tidegate.cli.demo_screen import Balances, make_screen, show_orders, show_proof
-from tidegate.cli.demo_world import Look, World
+from tidegate.cli.demo_proof import Evidence, prove
+from tidegate.cli.demo_proof_payments import TillEvidence, prove_payments
+from tidegate.cli.demo_screen import Balances, make_screen, show_all, show_proof
+from tidegate.cli.demo_world import World
 from tidegate.cli.output import NO, say
 from tidegate.clock import SystemClock
 from tidegate.sandbox.bank.books import naira
 from tidegate.sandbox.scenario import TROUBLES, Scenario, make_scenario
+from tidegate.sandbox.shop import SALES
 
 __all__ = ["register"]
 
@@ -56,7 +60,8 @@ def demo(
         0, min=0, max=65_535, help=f"The node's port. Left out: {_PORT}, or any free one."
     ),
 ) -> None:
-    """Watch money move: an aggregator and a bank played locally, the real node between them."""
+    """Watch money move: an aggregator, a bank, a card processor and a shop, all played locally, and
+    the real node between them."""
     seed = secrets.randbelow(_SEEDS) if seed < 0 else seed
     with _place(database) as (directory, url):
         proven = asyncio.run(
@@ -86,7 +91,7 @@ async def _demonstrate(
     scenario = make_scenario(
         clock, seed=seed, orders=orders, window_s=window_s, salt=secrets.token_hex(8)
     )
-    world = World(clock, scenario, directory, url, port=port or _free(_PORT))
+    world = World(clock, scenario, directory, url, port=port or _free(_PORT), sales=SALES)
     _end_on(signal.SIGTERM)
     proven = False
     try:
@@ -94,7 +99,7 @@ async def _demonstrate(
         _introduce(scenario, world)
         await _watch(world)
         checks, shown = await _proof(world)
-        show_orders(shown)
+        show_all(shown, world.clerk.sold)
         show_proof(checks)
         proven = all(check.ok for check in checks)
         say("")
@@ -132,7 +137,8 @@ def _end_on(sign: signal.Signals) -> None:
 
 
 def _introduce(scenario: Scenario, world: World) -> None:
-    say(f"Seed {scenario.seed}: {len(scenario.orders)} orders.")
+    sales = len(world.clerk.sold)
+    say(f"Seed {scenario.seed}: {len(scenario.orders)} orders, {sales} payments by card.")
     if scenario.missing:
         say(f"For every fault it takes {len(TROUBLES)} orders: some kinds are left out.")
     _addresses(world)
@@ -143,6 +149,8 @@ def _addresses(world: World) -> None:
     say(f"  node        {node}/info  {node}/metrics  {node}/docs")
     say(f"  aggregator  {world.aggregator.origin}/_sandbox/orders")
     say(f"  bank        {world.bank.base_url.removesuffix('/access/v1')}/_sandbox/state")
+    say(f"  processor   {world.cards.base_url}/_sandbox/state")
+    say(f"  shop        {world.shop.origin}/  pay with a stored card, and watch the stream")
     say(f"  node's log  {world.node.log_file}")
 
 
@@ -157,9 +165,16 @@ async def _watch(world: World) -> None:
             while True:
                 look, found = await _see(world)
                 now = clock.monotonic()
-                screen.show(now - began, found, _balances(world, look))
+                told = sum(len(arrived) for arrived in world.shop.receiver.arrived.values())
+                sold = world.clerk.sold
+                screen.show(now - began, found, _balances(world, look), sold, told)
                 ended = playing.done() and all(one.end is not None for one in found)
-                still = ended and world.bank.courier.waiting == 0 and not world.aggregator.busy
+                still = ended and not (
+                    world.bank.courier.waiting
+                    or world.cards.courier.waiting
+                    or world.aggregator.busy
+                    or (await world.till()).moving
+                )
                 quiet_since = (quiet_since or now) if still else None
                 if quiet_since is not None and now - quiet_since >= _QUIET_S:
                     return
@@ -195,18 +210,31 @@ async def _proof(world: World) -> tuple[Sequence[Check], list[Standing]]:
     until = clock.monotonic() + _BALANCE_S
     while True:
         _, found = await _see(world)
+        await world.clerk.look()
+        books = await world.books()
         checks = prove(
             Evidence(
                 standings=found,
-                books=await world.books(),
+                books=books,
                 bank=world.bank.books,
                 violations=world.aggregator.judge(),
                 believed=world.aggregator.balance("NGN"),
             )
-        )
+        ) + prove_payments(await _till_evidence(world, books))
         if all(check.ok for check in checks) or clock.monotonic() > until:
             return checks, found
         await asyncio.sleep(_STEP_S)
+
+
+async def _till_evidence(world: World, books: Books) -> TillEvidence:
+    return TillEvidence(
+        sold=world.clerk.sold,
+        till=await world.till(),
+        books=books,
+        cards=world.cards.books,
+        receiver=world.shop.receiver,
+        endpoints={buyer.id: name for name, buyer in world.clerk.buyers.items()},
+    )
 
 
 async def _stay(world: World) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidegate.cli.demo_world import Look
+from tidegate.cli.demo_look import Look
 from tidegate.payouts.states import ENDED_UNPAID, State
 from tidegate.sandbox.aggregator import Order, Status
 from tidegate.sandbox.aggregator.orders import PAID

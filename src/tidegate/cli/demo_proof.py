@@ -1,4 +1,4 @@
-"""The proof at the end of the demonstration: named checks with their figures. Pure.
+"""The proof at the end of the demonstration about payouts: named checks with figures. Pure.
 
 Each check asks a company that is not the node, or compares the node with one: the bank's own
 books, the aggregator's own order book, the node's ledger against both.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from tidegate.cli.demo_check import Check, listed
+from tidegate.cli.demo_look import Books
 from tidegate.cli.demo_orders import Standing
-from tidegate.cli.demo_world import Books
+from tidegate.cli.output import amount
 from tidegate.payouts.states import ENDED_UNPAID, AttemptState, State
 from tidegate.sandbox.aggregator import Violation
 from tidegate.sandbox.aggregator.book import Float
@@ -20,20 +22,9 @@ from tidegate.sandbox.bank.books import Kind, Place, naira
 from tidegate.sandbox.faults import AggregatorFault, Fault
 from tidegate.sandbox.scenario import End
 
-__all__ = ["Check", "Evidence", "prove"]
+__all__ = ["Evidence", "prove"]
 
-_SHOWN_MAX = 12
 _PERSON_KINDS = frozenset({State.HELD, State.PAID})
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One sentence that is true or not, its figures, and what speaks against it."""
-
-    name: str
-    ok: bool
-    figures: str
-    lines: Sequence[str] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +60,7 @@ def _paid_once(standings: Sequence[Standing]) -> Check:
         "At the bank each order was paid at most once",
         not more,
         f"{times[1]} once, {times[0]} not at all, {len(more)} more than once",
-        _listed(f"{_name(one)}: paid {one.times_paid} times" for one in more),
+        listed(f"{_name(one)}: paid {one.times_paid} times" for one in more),
     )
 
 
@@ -77,7 +68,7 @@ def _ended(standings: Sequence[Standing]) -> Check:
     open_ = [one for one in standings if one.end is None]
     ends = Counter(one.end for one in standings)
     persons = [one for one in standings if one.end in {End.PERSON, End.INCIDENT}]
-    waiting = _listed(
+    waiting = listed(
         f"{_name(one)}: {one.state or 'not taken'} here, "
         f"{one.order.status if one.order else 'not offered'} at the aggregator"
         for one in open_
@@ -108,7 +99,7 @@ def _as_it_should(standings: Sequence[Standing]) -> Check:
         f"{len(standings) - len(wrong)} of {len(standings)}; {len(kinds) - len(unmet)} of "
         f"{len(kinds)} kinds of fault met"
         + (f", not met: {', '.join(sorted(fault for _, fault in unmet))}" if unmet else ""),
-        _listed(
+        listed(
             f"{_name(one)}: {one.end or 'open'} instead of {one.planned.trouble.end} "
             f"({', '.join(one.planned.trouble.faults) or 'no fault'}) {one.reason}"
             for one in wrong
@@ -134,7 +125,7 @@ def _agrees(standings: Sequence[Standing]) -> Check:
         "The aggregator's record agrees with ours, order by order",
         not different,
         f"{same} the same, {len(different)} different, {len(apart)} a case already",
-        _listed(different),
+        listed(different),
     )
 
 
@@ -148,17 +139,17 @@ def _difference(one: Standing) -> str | None:
         wanted = {one.payout["tx_id" if one.order.dialect == "live" else "psp_id"]}
         if "success_polled" in one.order.marks:
             wanted.add(one.payout["tx_id"])  # what /tx_status tells, in either dialect
-        amount = one.order.accept_amount
+        asked = one.order.accept_amount
         if AggregatorFault.ACCEPT_AMOUNT_DIFFERS in one.planned.trouble.aggregator:
-            amount += 1
+            asked += 1
         paid = [transfer.amount for transfer in one.transfers if transfer.completed_ms is not None]
         if not one.paid_by_aggregator:
             return f"fulfilled here, {one.order.status} there"
         if len(rows) != 1 or rows[0].tx_id not in wanted:
             there = ", ".join(row.tx_id for row in rows)
             return f"transaction {' or '.join(sorted(wanted))} here, {there or 'none'} there"
-        if paid != [int(amount * 100)] or one.payout["amount"] != int(amount * 100):
-            return f"{amount} asked, {one.payout['amount']} here, {paid} at the bank (kobo)"
+        if paid != [int(asked * 100)] or one.payout["amount"] != int(asked * 100):
+            return f"{asked} asked, {one.payout['amount']} here, {paid} at the bank (kobo)"
         return None
     if one.state in ENDED_UNPAID:
         if one.paid_by_aggregator or rows:
@@ -173,7 +164,7 @@ def _ledger(books: Books) -> Check:
     report = books.audit
     drift = sum(report.drift.values())
     totals = ", ".join(
-        f"{code} {naira(debits)} = {naira(credits)}"
+        f"{code} {amount(debits, code)} = {amount(credits, code)}"
         for code, (debits, credits) in sorted(books.trial.totals.items())
     )
     return Check(
@@ -181,7 +172,7 @@ def _ledger(books: Books) -> Check:
         report.ok and books.trial.balanced and not drift,
         f"{report.entries} entries, {report.legs} legs, {report.accounts} accounts, "
         f"{report.blocks} sealed blocks, drift {drift}; debits and credits {totals}",
-        _listed(f"{one.code} {one.subject}: {one.detail}" for one in report.findings),
+        listed(f"{one.code} {one.subject}: {one.detail}" for one in report.findings),
     )
 
 
@@ -284,15 +275,9 @@ def _judged(violations: Sequence[Violation]) -> Check:
         "The aggregator holds nothing against the node",
         not violations,
         ", ".join(f"{count} {kind}" for kind, count in kinds.items()) or "no violation",
-        _listed(str(violation) for violation in violations),
+        listed(str(violation) for violation in violations),
     )
 
 
 def _name(standing: Standing) -> str:
     return f"{standing.planned.order_id[:8]} {standing.planned.dialect}"
-
-
-def _listed(lines: Iterable[str]) -> list[str]:
-    found = list(lines)
-    more = len(found) - _SHOWN_MAX
-    return found if more <= 0 else [*found[:_SHOWN_MAX], f"and {more} more"]

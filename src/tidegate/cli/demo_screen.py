@@ -8,21 +8,26 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich import box
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from tidegate.cli.demo_check import Check
 from tidegate.cli.demo_orders import Standing
-from tidegate.cli.demo_proof import Check
+from tidegate.cli.demo_sales import sales_counts, sales_table, sold_line
 from tidegate.cli.output import console
 from tidegate.payouts.states import State
 from tidegate.sandbox.scenario import End
+from tidegate.sandbox.shop import Sold
 
-__all__ = ["Balances", "LiveScreen", "Screen", "make_screen", "show_orders", "show_proof"]
+__all__ = ["Balances", "LiveScreen", "Screen", "make_screen", "show_all", "show_proof"]
 
 _CHROME_LINES = 14
+# The sales have a table of their own below: as many rows, and its head.
+_SALES_ROWS = 6
+_SALES_CHROME = 5
 _COLUMNS = {
     "order": 8,
     "form": 4,
@@ -55,10 +60,17 @@ Balances = Sequence[tuple[str, str]]
 
 
 class Screen(Protocol):
-    """Shows the orders as they move; a context manager."""
+    """Shows orders and payments as they move; a context manager."""
 
-    def show(self, elapsed_s: float, standings: Sequence[Standing], balances: Balances) -> None:
-        """Show this moment."""
+    def show(
+        self,
+        elapsed_s: float,
+        standings: Sequence[Standing],
+        balances: Balances,
+        sold: Sequence[Sold] = (),
+        told: int = 0,
+    ) -> None:
+        """Show this moment; ``told`` counts the webhooks that the shop has taken."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -96,8 +108,16 @@ class LiveScreen:
     ) -> None:
         self._live.stop()
 
-    def show(self, elapsed_s: float, standings: Sequence[Standing], balances: Balances) -> None:
-        room = max(5, self._console.size.height - _CHROME_LINES)
+    def show(
+        self,
+        elapsed_s: float,
+        standings: Sequence[Standing],
+        balances: Balances,
+        sold: Sequence[Sold] = (),
+        told: int = 0,
+    ) -> None:
+        below = _SALES_ROWS + _SALES_CHROME if sold else 0
+        room = max(5, self._console.size.height - _CHROME_LINES - below)
         begun = [one for one in standings if one.order is not None]
         moving = [one for one in begun if one.end is None]
         ended = [one for one in begun if one.end is not None]
@@ -105,13 +125,17 @@ class LiveScreen:
         ended.sort(key=lambda one: one.order.updated if one.order is not None else 0.0)
         left = room - len(moving[:room])
         shown = [*moving[:room], *reversed(ended[-left:] if left else [])]
-        self._live.update(
-            Group(_panel(elapsed_s, standings, balances), _table(shown, width=self._console.width))
-        )
+        parts: list[RenderableType] = [
+            _panel(elapsed_s, standings, balances),
+            _table(shown, width=self._console.width),
+        ]
+        if sold:
+            parts += [Text(sales_counts(sold, told)), sales_table(sold, _SALES_ROWS)]
+        self._live.update(Group(*parts))
 
 
 class _PlainScreen:
-    """A line for each order that reached its end, and one for the balances now and then."""
+    """A line for each order and payment that reached its end, and the balances now and then."""
 
     _EVERY_S = 5.0
 
@@ -131,15 +155,28 @@ class _PlainScreen:
     ) -> None:
         return None
 
-    def show(self, elapsed_s: float, standings: Sequence[Standing], balances: Balances) -> None:
+    def show(
+        self,
+        elapsed_s: float,
+        standings: Sequence[Standing],
+        balances: Balances,
+        sold: Sequence[Sold] = (),
+        told: int = 0,
+    ) -> None:
         for one in standings:
             if one.end is not None and one.planned.order_id not in self._told:
                 self._told.add(one.planned.order_id)
                 self._console.print(f"{elapsed_s:6.1f} s  {_line(one)}")
+        for sale in sold:
+            if sale.over and sale.id not in self._told:
+                self._told.add(sale.id)
+                self._console.print(f"{elapsed_s:6.1f} s  {sold_line(sale)}")
         if elapsed_s >= self._next_s:
             self._next_s = elapsed_s + self._EVERY_S
             figures = ", ".join(f"{name} {value}" for name, value in balances)
             self._console.print(f"{elapsed_s:6.1f} s  {_counts(standings)}; {figures}")
+            if sold:
+                self._console.print(f"{elapsed_s:6.1f} s  {sales_counts(sold, told)}")
 
 
 def _line(one: Standing) -> str:
@@ -213,10 +250,12 @@ def _at_the_bank(one: Standing) -> str:
     return "reversed" if one.reversed_ else word
 
 
-def show_orders(standings: Sequence[Standing]) -> None:
-    """All orders, once."""
+def show_all(standings: Sequence[Standing], sold: Sequence[Sold]) -> None:
+    """All orders and all payments, once."""
     out = console()
     out.print(_table(standings, width=out.width))
+    if sold:
+        out.print(sales_table(sold, len(sold)))
 
 
 def show_proof(checks: Sequence[Check]) -> None:

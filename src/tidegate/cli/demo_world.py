@@ -1,4 +1,4 @@
-"""The demonstration's world: the bank, the aggregator, the real node, and a look at all three.
+"""The demonstration's world: the companies, a shop, the real node, and a look at all of them.
 
 The companies live in this process; the node is a ``tidegate serve`` of its own, with windows so
 short that what takes a quarter of an hour in production takes seconds.
@@ -9,37 +9,39 @@ from __future__ import annotations
 import asyncio
 import secrets
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection, func, select
-
-from tidegate.cases.readings import list_cases
+from tidegate.cli.demo_look import Books, Look, payout_count, read_books, read_look
+from tidegate.cli.demo_till import Till, read_till
 from tidegate.cli.processes import Node
 from tidegate.clock import Clock, Randomness
 from tidegate.db.engine import Database, open_database
 from tidegate.db.url import parse
 from tidegate.errors import ConfigurationError
-from tidegate.ledger.audit import AuditReport, audit
-from tidegate.ledger.statements import TrialBalance, trial_balance
-from tidegate.payouts.tables import attempts, payouts
 from tidegate.sandbox.aggregator import Order, SandboxAggregator, Terms
 from tidegate.sandbox.bank import SandboxBank
-from tidegate.sandbox.faults import AggregatorFault, BankFault, BankFaults, FaultPlan
+from tidegate.sandbox.cards import SandboxCards
+from tidegate.sandbox.cards import Terms as CardTerms
+from tidegate.sandbox.faults import (
+    AggregatorFault,
+    BankFault,
+    BankFaults,
+    CardFault,
+    CardFaults,
+    FaultPlan,
+)
 from tidegate.sandbox.scenario import Planned, Scenario
+from tidegate.sandbox.shop import Clerk, Sale, Shop
+from tidegate.sandbox.shop.sales import arm
 
-__all__ = ["FUNDING", "Books", "Look", "World"]
-
-Row = Mapping[str, Any]
+__all__ = ["FUNDING", "World"]
 
 FUNDING = Decimal(250_000)
 """Naira that come in while the orders run."""
 
 _OPENING_LEAST = Decimal(5_000_000)
-_CASES_MOST = 10_000
 _ASK_AGAIN_S = 0.05
 _ROUTES_S = 20.0
 _DECISION_S = (0.05, 0.6)
@@ -64,6 +66,13 @@ _NODE = {
     "MAX_ORDER_AMOUNT": "NGN:1000000",
     "AGGREGATOR_DIALECT": "live",
     "SHUTDOWN_GRACE": "10",
+    # A shop on this machine is told over http, which is refused elsewhere.
+    "DEBUG": "true",
+    "STRIPE_TIMEOUT": "3",
+    "PAYMENT_SEND_AGAIN_AFTER": "3",
+    "PAYMENT_LOOKUP_SCHEDULE": "1,1,2",
+    # Everybody calls from one address here, the page's visitors too.
+    "AUTH_RATE_LIMIT": "60",
 }
 _TERMS = Terms(
     offer_ttl_s=10.0,
@@ -83,29 +92,9 @@ _TERMS = Terms(
     slow_s=2.0,
     refuse_s=1.0,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The node's rows at one moment: payouts by order id, their attempts and open cases by
-    payout id, and the cases that concern no payout."""
-
-    payouts: Mapping[str, Row]
-    attempts: Mapping[str, list[Row]]
-    cases: Mapping[str, list[Row]]
-    other_cases: list[Row]
-
-
-@dataclass(frozen=True, slots=True)
-class Books:
-    """The node's books, audited. All readings are of one snapshot."""
-
-    audit: AuditReport
-    trial: TrialBalance
-
-    def balance(self, path: str) -> int:
-        """Minor units on the side where the account grows; 0 if it was never used."""
-        return next((line.balance for line in self.trial.lines if line.path == path), 0)
+_CARD_TERMS = CardTerms(refund_s=3.0, dispute_s=0.5)
+_SETTLE_S = 0.8
+_WEBHOOK_RETRY_S = (0.3, 1.0)
 
 
 class World:
@@ -119,6 +108,7 @@ class World:
         database_url: str,
         *,
         port: int,
+        sales: Sequence[Sale] = (),
     ) -> None:
         self.scenario = scenario
         randomness = Randomness(clock)
@@ -144,6 +134,19 @@ class World:
             faults=FaultPlan(AggregatorFault, scenario.seed),
             terms=_TERMS,
         )
+        key, webhook_secret = (f"{kind}_{secrets.token_hex(24)}" for kind in ("sk_test", "whsec"))
+        self.cards = SandboxCards(
+            clock,
+            randomness,
+            api_key=key,
+            webhook_secret=webhook_secret,
+            faults=_card_faults(scenario.seed),
+            terms=_CARD_TERMS,
+            settle_s=_SETTLE_S,
+            webhook_retry_s=_WEBHOOK_RETRY_S,
+        )
+        self.shop = Shop(clock)
+        self.clerk = Clerk(clock, randomness, self.shop, sales)
         self._settings = {
             **_NODE,
             "DATABASE_URL": database_url,
@@ -151,6 +154,9 @@ class World:
             "AGGREGATOR_SECRET_KEY": secret,
             "LENCO_API_KEY": token,
             "LENCO_ACCOUNT_ID": account_id,
+            "STRIPE_API_KEY": key,
+            "STRIPE_PUBLISHABLE_KEY": key.replace("sk_", "pk_", 1),
+            "STRIPE_WEBHOOK_SECRET": webhook_secret,
         }
         self._clock = clock
         self._directory = directory
@@ -169,17 +175,25 @@ class World:
         holds orders of somebody else."""
         bank = await self.bank.start()
         aggregator = await self.aggregator.start()
-        settings = {**self._settings, "AGGREGATOR_BASE_URL": aggregator, "LENCO_BASE_URL": bank}
+        settings = {
+            **self._settings,
+            "AGGREGATOR_BASE_URL": aggregator,
+            "LENCO_BASE_URL": bank,
+            "STRIPE_API_BASE": await self.cards.start(),
+            "CORS_ORIGINS": await self.shop.start(),
+        }
         self._node = Node(self._directory, settings, port=self._port)
-        self.aggregator.node_url = self._node.url
+        self.aggregator.node_url = self.shop.node_url = self._node.url
         self.bank.set_webhook_url(f"{self._node.url}/webhooks/psp")
+        self.cards.set_webhook_url(f"{self._node.url}/api/webhooks/stripe")
         await self._node.start()
         self._database = open_database(parse(self._database_url), self._clock)
-        if await self._database.read(_payout_count):
+        if await self._database.read(payout_count):
             raise ConfigurationError(
                 ["The demonstration's database holds orders already: name another place."]
             )
         await self._know_the_banks()
+        await self.clerk.open(self.cards.base_url)
 
     async def _know_the_banks(self) -> None:
         """Until the node has read the bank's list, it declines every order."""
@@ -190,14 +204,27 @@ class World:
 
     async def stop(self) -> None:
         """Stop the node first, so that it meets open doors while it ends its work."""
+        await self.clerk.close()
         if self._node is not None:
             await self._node.stop()
         if self._database is not None:
             await self._database.close()
         await self.aggregator.stop()
         await self.bank.stop()
+        await self.cards.stop()
+        await self.shop.stop()
 
     async def play(self) -> None:
+        """Offer every order at its time, and sell in the shop meanwhile."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._offer())
+            both.create_task(self._sell())
+
+    async def _sell(self) -> None:
+        arm(self.cards.faults.plan)
+        await self.clerk.sell()
+
+    async def _offer(self) -> None:
         """Offer every order at its time; money comes in half-way."""
         self.scenario.arm(self.bank.faults.plan, self.aggregator.book.faults)
         began = self._clock.monotonic()
@@ -225,18 +252,18 @@ class World:
     async def look(self) -> Look:
         """What the node's database says now."""
         assert self._database is not None  # by start
-        return await self._database.read(_look)
+        return await self._database.read(read_look)
+
+    async def till(self) -> Till:
+        """What the node's database says of payments now."""
+        assert self._database is not None  # by start
+        return await self._database.read(read_till)
 
     async def books(self) -> Books:
         """Audit the node's books."""
         assert self._database is not None  # by start
         now_ms = self._clock.now_ms()
-        return await self._database.read(
-            lambda connection: Books(
-                audit(connection, expect=None, now_ms=now_ms, unsealed_after_ms=60_000),
-                trial_balance(connection),
-            )
-        )
+        return await self._database.read(lambda connection: read_books(connection, now_ms))
 
 
 def _bank_faults(seed: int) -> BankFaults:
@@ -253,24 +280,5 @@ def _bank_faults(seed: int) -> BankFaults:
     )
 
 
-def _payout_count(connection: Connection) -> int:
-    return int(connection.execute(select(func.count()).select_from(payouts)).scalar_one())
-
-
-def _look(connection: Connection) -> Look:
-    rows = {row["order_id"]: dict(row) for row in connection.execute(select(payouts)).mappings()}
-    tried: dict[str, list[Row]] = {}
-    for attempt in connection.execute(select(attempts).order_by(attempts.c.number)).mappings():
-        tried.setdefault(attempt["payout_id"], []).append(dict(attempt))
-    ids = {row["id"] for row in rows.values()}
-    of_attempt = {row["id"]: payout_id for payout_id, own in tried.items() for row in own}
-    cases: dict[str, list[Row]] = {}
-    others: list[Row] = []
-    for case in list_cases(connection, limit=_CASES_MOST):
-        subject = str(case["subject"])
-        payout_id = of_attempt.get(subject, subject)
-        if payout_id in ids:
-            cases.setdefault(payout_id, []).append(case)
-        else:
-            others.append(case)
-    return Look(rows, tried, cases, others)
+def _card_faults(seed: int) -> CardFaults:
+    return CardFaults(FaultPlan(CardFault, seed), slow_s=1.0, webhook_late_s=2.0)

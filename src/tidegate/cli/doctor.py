@@ -9,6 +9,7 @@ from tidegate.cli.checks import Check, Found, Verdict, check_address, check_data
 from tidegate.cli.database import command_settings, inline
 from tidegate.cli.output import NO, JsonOption, busy, print_json, say, show_table, styled
 from tidegate.cli.probes import probe_aggregator, probe_balance_form, probe_psps
+from tidegate.cli.probes_cards import probe_cards
 from tidegate.cli.serve import run
 from tidegate.errors import ConfigurationError
 from tidegate.settings import Settings
@@ -92,7 +93,7 @@ async def _ask_others(settings: Settings, found: Found, *, push: bool) -> list[C
         if checks[0].name != "aggregator":  # it answers
             form = await probe_balance_form(app, found.chores, push=push and not served)
             checks = [*checks, *form]
-        return [*checks, *(await probe_psps(app))]
+        return [*checks, *(await probe_psps(app)), *(await probe_cards(app))]
     finally:
         await app.close()
 

@@ -8,7 +8,6 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from tidegate.bootstrap import rules_of
 from tidegate.cli.arguments import moment
 from tidegate.cli.database import command_settings, read
 from tidegate.cli.output import (
@@ -32,6 +31,7 @@ from tidegate.payouts.states import State
 from tidegate.payouts.store import Row
 from tidegate.payouts.story import Line, Story, read_story, recipient_shown
 from tidegate.payouts.waiting import Step, Waiting, step_of, waiting
+from tidegate.settings.rules import rules_of
 
 __all__ = ["list_orders", "register", "show_order"]
 

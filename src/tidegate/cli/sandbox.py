@@ -25,7 +25,16 @@ from tidegate.cli.serve import run
 from tidegate.clock import Clock, Randomness, SystemClock
 from tidegate.sandbox.aggregator import SandboxAggregator
 from tidegate.sandbox.bank import SandboxBank
-from tidegate.sandbox.faults import AggregatorFault, BankFault, BankFaults, Fault, FaultPlan
+from tidegate.sandbox.cards import SandboxCards
+from tidegate.sandbox.faults import (
+    AggregatorFault,
+    BankFault,
+    BankFaults,
+    CardFault,
+    CardFaults,
+    Fault,
+    FaultPlan,
+)
 
 __all__ = ["register"]
 
@@ -33,6 +42,7 @@ F = TypeVar("F", bound=Fault)
 
 AGGREGATOR_PORT: Final = 8701
 BANK_PORT: Final = 8702
+CARDS_PORT: Final = 8703
 _DELAY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:-([0-9]+(?:\.[0-9]+)?))?")
 
 _HOST = typer.Option("127.0.0.1", help="The address to listen on.")
@@ -44,6 +54,7 @@ def register(app: typer.Typer) -> None:
     sandbox = typer.Typer(help="Played counterparties, each alone.", no_args_is_help=True)
     sandbox.command("aggregator")(aggregator)
     sandbox.command("bank")(bank)
+    sandbox.command("cards")(cards)
     sandbox.command("faults")(faults)
     app.add_typer(sandbox, name="sandbox")
 
@@ -136,9 +147,55 @@ def bank(
     run(_play(play))
 
 
+def cards(
+    host: str = _HOST,
+    port: int = typer.Option(CARDS_PORT, min=0, max=65535, help="0: any free one."),
+    webhook_url: str = typer.Option(
+        "http://127.0.0.1:8000/api/webhooks/stripe", help="Where webhooks go; empty: nowhere."
+    ),
+    settle: float = typer.Option(1.0, min=0, help="Seconds until a charge's fee is known."),
+    delay: float = typer.Option(0.0, min=0, help="Seconds that asking the card network takes."),
+    fault: list[str] = _FAULT,
+    seed: int = _SEED,
+) -> None:
+    """Play a card processor that speaks Stripe's API until stopped. GET /_sandbox/state."""
+    api_key = f"sk_test_{secrets.token_hex(24)}"
+    webhook_secret = f"whsec_{secrets.token_hex(24)}"
+    plan = _plan(CardFault, fault, seed)
+
+    async def play(clock: Clock, randomness: Randomness, stop: asyncio.Event) -> None:
+        company = SandboxCards(
+            clock,
+            randomness,
+            api_key=api_key,
+            webhook_secret=webhook_secret,
+            webhook_url=webhook_url or None,
+            faults=CardFaults(plan),
+            settle_s=settle,
+            delay_s=delay,
+        )
+        base = await _started(company.start(host, port), host, port)
+        _announce(
+            {
+                "STRIPE_API_KEY": api_key,
+                "STRIPE_API_BASE": base,
+                "STRIPE_WEBHOOK_SECRET": webhook_secret,
+            },
+            f"The processor takes test cards such as pm_card_visa and calls "
+            f"{webhook_url or 'nobody'}.",
+        )
+        await _until(stop, company.stop)
+
+    run(_play(play))
+
+
 def faults(as_json: bool = JsonOption) -> None:
     """List the faults each company may have."""
-    companies: dict[str, type[Fault]] = {"aggregator": AggregatorFault, "bank": BankFault}
+    companies: dict[str, type[Fault]] = {
+        "aggregator": AggregatorFault,
+        "bank": BankFault,
+        "cards": CardFault,
+    }
     if as_json:
         print_json(
             {

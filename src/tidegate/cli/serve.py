@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
+from types import FrameType
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from tidegate import migrations
 from tidegate.api.app import make_app
 from tidegate.api.deps import Deps, make_deps
 from tidegate.bootstrap import build
+from tidegate.cli.http_protocol import BoundedHttp
 from tidegate.clock import SystemClock
 from tidegate.db.engine import open_database
 from tidegate.db.lock import ServingLock
@@ -87,13 +89,30 @@ def serve_app(settings: Settings, *, works: bool) -> FastAPI:
             await worker_.stop()
         await deps.app.close()
 
-    return make_app(start, stop)
+    return make_app(start, stop, settings.server.cors_origins)
+
+
+class _Server(uvicorn.Server):
+    """Ends open streams at the stop signal: the server waits for its connections before the
+    application hears that it stops."""
+
+    def __init__(self, app: FastAPI, settings: Settings) -> None:
+        super().__init__(uvicorn.Config(app, **_server_options(settings)))
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        deps: Deps | None = getattr(self._app.state, "deps", None)
+        if deps is not None:
+            deps.app.telling.hub.close()
+        super().handle_exit(sig, frame)
 
 
 def _server_options(settings: Settings) -> dict[str, Any]:
     return {
         "host": settings.server.host,
         "port": settings.server.port,
+        "http": BoundedHttp,
+        "ws": "none",
         "log_config": None,
         "access_log": False,
         "timeout_graceful_shutdown": int(settings.server.shutdown_grace),
@@ -138,7 +157,7 @@ def serve(
             )
             return
         app = serve_app(settings, works=not no_worker)
-        server = uvicorn.Server(uvicorn.Config(app, **_server_options(settings)))
+        server = _Server(app, settings)
         run(server.serve())
     if not server.started:
         raise typer.Exit(1)

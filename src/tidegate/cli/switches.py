@@ -1,37 +1,28 @@
-"""``switches``: the operator's kill switches for a PSP or a currency (A11)."""
+"""``switches``: the operator's kill switches (A11)."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 import typer
 
+from tidegate.cases.switch import SwitchKind, switch_id
+from tidegate.cases.switches import list_switches, switch_off, switch_on
 from tidegate.cli.arguments import needed_text, operator
 from tidegate.cli.database import command_settings, read, write
 from tidegate.cli.output import JsonOption, age, instant, print_json, say, show_table
 from tidegate.clock import SystemClock
 from tidegate.errors import AlreadyExists, Stale
-from tidegate.payouts.policy import switch_id
-from tidegate.payouts.switches import list_switches, switch_off, switch_on
-from tidegate.settings import Settings
+from tidegate.settings.rules import switches_of
 
 __all__ = ["register"]
 
 
-class Kind(StrEnum):
-    """What a switch is about."""
-
-    PSP = "psp"
-    CURRENCY = "currency"
-
-
-_KIND = typer.Argument(help="psp or currency.")
-_NAME = typer.Argument(help="Its name, such as lenco or NGN.")
+_KIND = typer.Argument(help="psp or currency (payouts); processor or payments (a currency).")
+_NAME = typer.Argument(help="Its name, such as lenco, NGN, stripe.")
 _REASON = typer.Option(..., help="Why; kept in the operators' log.")
 
 
 def register(app: typer.Typer) -> None:
-    switches = typer.Typer(help="Kill switches for PSPs and currencies.", no_args_is_help=True)
+    switches = typer.Typer(help="Kill switches for payouts and payments.", no_args_is_help=True)
     switches.command("list")(list_them)
     switches.command("off")(off)
     switches.command("on")(on)
@@ -39,10 +30,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_them(as_json: bool = JsonOption) -> None:
-    """List every PSP and currency, and what is switched off, by whom and why."""
+    """List everything that can be switched off, and what is, by whom and why."""
     settings, now_ms = command_settings(), SystemClock().now_ms()
     is_off = {row["id"]: row for row in read(settings, list_switches)}
-    ids = sorted({*is_off, *(switch_id(*known) for known in _known(settings))})
+    ids = sorted({*is_off, *(switch_id(*known) for known in switches_of(settings))})
     if as_json:
         print_json(
             {
@@ -78,14 +69,14 @@ def list_them(as_json: bool = JsonOption) -> None:
     )
 
 
-def off(kind: Kind = _KIND, name: str = _NAME, reason: str = _REASON) -> None:
-    """Take no new orders and send no transfers there, until it is switched on again.
+def off(kind: SwitchKind = _KIND, name: str = _NAME, reason: str = _REASON) -> None:
+    """Take no new orders or payments there, and send no transfers, until it is switched on again.
 
-    Transfers that were sent are still looked up and reported.
+    What was sent is still looked up and reported; payments that are there go on.
     """
     reason = needed_text(reason, "--reason", "the reason")
     settings = command_settings()
-    known = sorted(each for of, each in _known(settings) if of == kind)
+    known = sorted(each for of, each in switches_of(settings) if of == kind)
     if name not in known:
         # A misspelt name would switch nothing off and look as if it had.
         raise typer.BadParameter(
@@ -96,11 +87,11 @@ def off(kind: Kind = _KIND, name: str = _NAME, reason: str = _REASON) -> None:
     except AlreadyExists:
         say(f"{kind} {name} was off already; nothing was changed.")
         return
-    say(f"{kind} {name} is OFF: no new orders, no transfers.")
+    say(f"{kind} {name} is OFF: nothing new is begun there.")
     say(f"Back on: tidegate switches on {kind} {name} --reason '...'")
 
 
-def on(kind: Kind = _KIND, name: str = _NAME, reason: str = _REASON) -> None:
+def on(kind: SwitchKind = _KIND, name: str = _NAME, reason: str = _REASON) -> None:
     """Use it again."""
     reason = needed_text(reason, "--reason", "the reason")
     settings = command_settings()
@@ -110,11 +101,3 @@ def on(kind: Kind = _KIND, name: str = _NAME, reason: str = _REASON) -> None:
         say(f"{kind} {name} was not off; nothing was changed.")
         return
     say(f"{kind} {name} is on again.")
-
-
-def _known(settings: Settings) -> list[tuple[str, str]]:
-    payouts = settings.payouts
-    return [
-        *((Kind.PSP.value, name) for name in payouts.psps),
-        *((Kind.CURRENCY.value, code) for code in payouts.currencies),
-    ]

@@ -10,6 +10,7 @@ from typing import Final
 
 from tidegate.cli.pages.commands import commands_page
 from tidegate.cli.pages.errors import errors_page
+from tidegate.cli.pages.payment_states import payment_states_page
 from tidegate.cli.pages.states import states_page
 
 __all__ = ["PAGES", "commands_page", "errors_page", "states_page"]
@@ -17,6 +18,7 @@ __all__ = ["PAGES", "commands_page", "errors_page", "states_page"]
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/commands.md": commands_page,
     "docs/errors.md": errors_page,
+    "docs/payment-states.md": payment_states_page,
     "docs/states.md": states_page,
 }
 """File, from the root of the repository, to the function that draws it."""

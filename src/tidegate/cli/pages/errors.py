@@ -8,8 +8,8 @@ from importlib import import_module
 
 import tidegate
 from tidegate.adapters.lenco import tables as lenco
-from tidegate.api.problems import status_of
-from tidegate.errors import ConfigurationError, TidegateError
+from tidegate.api.catalogue import Entry, entry_of, error_tree
+from tidegate.errors import TidegateError
 
 __all__ = ["errors_page", "known_errors"]
 
@@ -22,6 +22,21 @@ Every error has a stable code and a sentence. The node answers the aggregator's 
 {"status": "error", "message": "<sentence>", "data": {"code": "<code>"}}
 ```
 
+The payment API, everything under `/api`, answers `application/problem+json` (RFC 9457). `type` is
+the path of a page of the running service that says what this page says; validation adds `errors`,
+a declined card adds `payment`:
+
+```json
+{"type": "/docs/errors/validation-failed", "title": "<sentence>", "status": 422,
+ "detail": "<sentence, or what is special this time>", "instance": "/api/payments",
+ "code": "validation_failed", "request_id": "<X-Request-ID of the answer>",
+ "errors": [{"field": "amount", "code": "greater_than_equal", "message": "<sentence>"}]}
+```
+
+A field is named by its dotted path; one outside of the body begins with where it is (`query.limit`,
+`header.idempotency-key`, `path.payment_id`). A value that was refused is not repeated. Every 401
+carries `WWW-Authenticate`, every 503 and 429 `Retry-After`.
+
 Codes in capitals are the aggregator's vocabulary; the others are ours. On the command line the
 sentence goes to standard error and the exit code is 1, or 2 when the configuration cannot be used.
 This page is generated (`python -m tidegate.cli.pages`) from the tree in `src/tidegate/errors.py`
@@ -30,6 +45,13 @@ and the table of HTTP statuses in `src/tidegate/api/problems.py`.
 `POST /tx_status` answers 422 where the table says 400: an aggregator takes 400 there for "did not
 and will not pay". In the live dialect an authentic offer is answered 200 whatever becomes of it;
 its refusal is the reason of the decline that follows.
+"""
+
+_ADVICE = """\
+## What to do next
+
+| code | when it happens | what to do next | is a retry safe? |
+|---|---|---|---|
 """
 
 _REASONS = """\
@@ -54,9 +76,12 @@ Reasons that Lenco gives (`src/tidegate/adapters/lenco/tables.py`), and whose fa
 
 def errors_page() -> str:
     """The whole page."""
-    rows = (_row(error) for error in known_errors())
+    rows = (_row(entry_of(error)) for error in known_errors())
     head = "| code | HTTP | sentence | class |\n|---|---|---|---|\n"
-    return f"{_INTRODUCTION}\n{head}{''.join(rows)}\n{_REASONS}{''.join(_lenco())}"
+    advice = "".join(_advice(entry_of(error)) for error in known_errors())
+    return (
+        f"{_INTRODUCTION}\n{head}{''.join(rows)}\n{_ADVICE}{advice}\n{_REASONS}{''.join(_lenco())}"
+    )
 
 
 def known_errors() -> list[type[TidegateError]]:
@@ -65,24 +90,21 @@ def known_errors() -> list[type[TidegateError]]:
         # Alembic runs its own; a module that is run has nothing to declare.
         if ".migrations." not in module.name and not module.name.endswith("__main__"):
             import_module(module.name)
-    return list(_tree(TidegateError))
+    return list(error_tree())
 
 
-def _tree(error: type[TidegateError]) -> Iterator[type[TidegateError]]:
-    yield error
-    children = [each for each in error.__subclasses__() if each.__module__.startswith("tidegate.")]
-    # Those of the tree's own module in its order, those declared elsewhere after them.
-    home = [each for each in children if each.__module__ == TidegateError.__module__]
-    away = sorted((each for each in children if each not in home), key=lambda each: each.__name__)
-    for child in (*home, *away):
-        yield from _tree(child)
+def _row(entry: Entry) -> str:
+    http = "" if entry.status is None else entry.status
+    return f"| `{entry.code}` | {http} | {entry.title} | `{entry.class_name}` |\n"
 
 
-def _row(error: type[TidegateError]) -> str:
-    # Nothing is served when the configuration is refused, and commands do not speak HTTP.
-    silent = error is ConfigurationError or error.__module__.startswith("tidegate.cli")
-    http = "" if silent else status_of(error.__new__(error))
-    return f"| `{error.code}` | {http} | {error.sentence} | `{error.__name__}` |\n"
+def _advice(entry: Entry) -> str:
+    cells = (_cell(entry.when), _cell(entry.next), entry.retry.value)
+    return f"| `{entry.code}` | {' | '.join(cells)} |\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _lenco() -> Iterator[str]:

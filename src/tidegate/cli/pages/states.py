@@ -19,7 +19,7 @@ from tidegate.payouts.states import (
     public_status,
 )
 
-__all__ = ["states_page"]
+__all__ = ["diagram", "states_page", "table"]
 
 S = TypeVar("S", bound=StrEnum)
 E = TypeVar("E", bound=StrEnum)
@@ -115,9 +115,9 @@ def _lines() -> Iterator[str]:
     yield _INTRODUCTION
     yield "## Payouts\n"
     yield "The ordinary life of one round.\n"
-    yield from _diagram(TRANSITIONS, State.PENDING, without=_LATE)
+    yield from diagram(TRANSITIONS, State.PENDING, without=_LATE)
     yield "Late and repeated news, and what a person decides.\n"
-    yield from _diagram(TRANSITIONS, None, without=frozenset(Event) - _LATE)
+    yield from diagram(TRANSITIONS, None, without=frozenset(Event) - _LATE)
     yield "| state | meaning | told to the aggregator as | round |\n|---|---|---|---|"
     for state in State:
         end = "ended, nobody paid" if state in ENDED_UNPAID else "ended" if state in ENDED else ""
@@ -128,12 +128,12 @@ def _lines() -> Iterator[str]:
     for event in Event:
         yield f"| `{event}` | {_EVENTS[event]} |"
     yield ""
-    yield from _table(TRANSITIONS)
+    yield from table(TRANSITIONS)
     yield "## Attempts\n"
     yield "At most one attempt of a payout may be in any state but"
     yield f"{_listed(CLOSED_ATTEMPT)};"
     yield "a partial unique index (`uq_attempts_standing`) enforces it.\n"
-    yield from _diagram(ATTEMPT_TRANSITIONS, AttemptState.PREPARED)
+    yield from diagram(ATTEMPT_TRANSITIONS, AttemptState.PREPARED)
     yield "| state | meaning |\n|---|---|"
     for attempt_state in AttemptState:
         yield f"| `{attempt_state}` | {_ATTEMPT_STATES[attempt_state]} |"
@@ -141,15 +141,15 @@ def _lines() -> Iterator[str]:
     for attempt_event in AttemptEvent:
         yield f"| `{attempt_event}` | {_ATTEMPT_EVENTS[attempt_event]} |"
     yield ""
-    yield from _table(ATTEMPT_TRANSITIONS)
+    yield from table(ATTEMPT_TRANSITIONS)
 
 
-def _diagram(
-    table: Mapping[tuple[S, E], S], first: S | None, *, without: Collection[E] = ()
+def diagram(
+    transitions: Mapping[tuple[S, E], S], first: S | None, *, without: Collection[E] = ()
 ) -> Iterator[str]:
     """A Mermaid drawing; several events between two states share an arrow."""
     arrows: dict[tuple[S, S], list[E]] = {}
-    for (before, event), after in table.items():
+    for (before, event), after in transitions.items():
         if before is not after and event not in without:
             arrows.setdefault((before, after), []).append(event)
     yield "```mermaid\nstateDiagram-v2"
@@ -160,9 +160,10 @@ def _diagram(
     yield "```\n"
 
 
-def _table(table: Mapping[tuple[S, E], S]) -> Iterator[str]:
+def table(transitions: Mapping[tuple[S, E], S]) -> Iterator[str]:
+    """The rows of a state table."""
     yield "| from | event | to |\n|---|---|---|"
-    for (before, event), after in table.items():
+    for (before, event), after in transitions.items():
         yield f"| `{before}` | `{event}` | {'stays' if before is after else f'`{after}`'} |"
     yield ""
 
