@@ -18,7 +18,8 @@ import tidegate
 from tidegate.cli import app
 from tidegate.cli.bench_postgresql import own_server
 from tidegate.cli.bench_report import Series, print_report
-from tidegate.cli.bench_run import Configuration, Load, Measured, fsync_ms
+from tidegate.cli.bench_run import Measured
+from tidegate.cli.bench_stand import Configuration, Load, fsync_ms
 from tidegate.cli.processes import usage_of
 from tidegate.errors import ConfigurationError
 

@@ -20,8 +20,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tidegate.cli import app
+from tidegate.cli.demo_check import Check
 from tidegate.cli.demo_orders import Standing, standings
-from tidegate.cli.demo_proof import Check, Evidence, prove
+from tidegate.cli.demo_proof import Evidence, prove
 from tidegate.cli.demo_screen import LiveScreen
 from tidegate.cli.demo_world import World
 from tidegate.cli.processes import child_environment, free_port
@@ -31,7 +32,7 @@ from tidegate.sandbox.aggregator import Status, Wrong
 from tidegate.sandbox.bank.books import Kind
 from tidegate.sandbox.scenario import NO_TROUBLE, End, Scenario, make_scenario
 
-_CHECKS = 8
+_CHECKS = 13
 _WAIT_S = 60.0
 
 
@@ -170,7 +171,7 @@ def test_once_ends_with_exit_code_0_when_everything_holds(tmp_path: Path) -> Non
     arguments = ["demo", "--once", "--orders", "9", "--seed", "5", "--port", str(free_port())]
     done = CliRunner().invoke(app, [*arguments, "--database", str(tmp_path / "kept")])
     assert done.exit_code == 0, done.output
-    assert len(re.findall(r"^\d\. holds ", done.output, re.M)) == _CHECKS, done.output
+    assert len(re.findall(r"^\d+\. holds ", done.output, re.M)) == _CHECKS, done.output
     assert "BROKEN" not in done.output
     assert "Everything holds (seed 5)" in done.output
     assert "9 of 9" in done.output

@@ -19,8 +19,10 @@ from tidegate.clock import Randomness, SystemClock
 from tidegate.db.engine import Database
 from tidegate.sandbox.aggregator import SandboxAggregator
 from tidegate.sandbox.bank import BANKS, SandboxBank
+from tidegate.sandbox.cards import SandboxCards
 from tidegate.sandbox.faults import BankFaults
 
+CARDS_KEY = "sk_test_doctor"
 TOKEN, ACCOUNT_ID = "sandbox-token-of-the-tests", "1c59801f-cde0-42df-ac84-2a17d780f259"
 
 
@@ -30,8 +32,10 @@ class Companies:
 
     bank: SandboxBank
     aggregator: SandboxAggregator
+    cards: SandboxCards
     bank_url: str
     aggregator_url: str
+    cards_url: str
 
 
 @pytest.fixture
@@ -61,9 +65,18 @@ def companies(monkeypatch: pytest.MonkeyPatch, environment: None) -> Iterator[Co
             secret=ENVIRONMENT["AGGREGATOR_SECRET_KEY"],
             node_url="http://127.0.0.1:9",
         )
-        return Companies(bank, aggregator, await bank.start(), await aggregator.start())
+        cards = SandboxCards(clock, api_key=CARDS_KEY, webhook_secret="whsec_doctor")
+        return Companies(
+            bank,
+            aggregator,
+            cards,
+            await bank.start(),
+            await aggregator.start(),
+            await cards.start(),
+        )
 
     async def stop(played: Companies) -> None:
+        await played.cards.stop()
         await played.aggregator.stop()
         await played.bank.stop()
 
@@ -127,6 +140,26 @@ def test_every_fault_of_the_configuration_is_a_check(
     details = [one["detail"] for one in ran.json["checks"] if one["verdict"] == "fail"]
     assert any(detail.startswith("PUBLIC_URL contains 400") for detail in details)
     assert any(detail.startswith("CURRENCIES") for detail in details)
+
+
+def test_the_card_processor_is_asked_whether_it_takes_our_key(
+    tidegate: Command, url: str, companies: Companies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a key: not configured. A wrong one fails; the right one tells where events go."""
+    assert (
+        "no payments are taken" in _checks(tidegate("doctor", "--json").json)["card processor"][1]
+    )
+    monkeypatch.setenv("STRIPE_API_BASE", companies.cards_url)
+    monkeypatch.setenv("STRIPE_WEBHOOK_SECRET", "whsec_doctor")
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_test_somebody_elses")
+    wrong = tidegate("doctor", "--json")
+    verdict, said = _checks(wrong.json)["stripe"]
+    assert (wrong.code, verdict) == (1, "fail")
+    assert "Check STRIPE_API_KEY" in said
+    monkeypatch.setenv("STRIPE_API_KEY", CARDS_KEY)
+    right = _checks(tidegate("doctor", "--json").json)
+    assert right["stripe"][0] == "ok"
+    assert "/api/webhooks/stripe" in right["stripe webhooks"][1]
 
 
 def test_a_wrong_secret_is_found(

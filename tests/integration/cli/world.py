@@ -8,6 +8,7 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Randomness, SystemClock
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
+from tidegate.db.exchanges import exchanges
 from tidegate.db.inbox import inbox
 from tidegate.db.rows import Insert, Next
 from tidegate.ledger.book import Record
@@ -15,7 +16,6 @@ from tidegate.ledger.seal import Seal
 from tidegate.payouts.postings import FloatAccounts, opened, paid, reserved
 from tidegate.payouts.tables import (
     attempts,
-    exchanges,
     observations,
     offers,
     payout_events,

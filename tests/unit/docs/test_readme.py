@@ -11,11 +11,14 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.unit.docs.documents import DOCUMENTS, ROOT, name_of, shell_lines, without_code
+from tidegate.api.app import make_app
+from tidegate.api.deps import Deps
 from tidegate.cli.app import app
 from tidegate.cli.pages.commands import every_command
 
 COMMANDS = {words[1:]: command for words, command in every_command()}
 TARGETS = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+_CALL = re.compile(r"(?:`|^ *)(GET|POST|PATCH|DELETE) (/api/[\w/{}.-]+)", re.MULTILINE)
 HAND_WRITTEN = [path for path in DOCUMENTS if name_of(path) != "docs/commands.md"]
 
 
@@ -102,6 +105,35 @@ def test_every_command_explains_itself(words: tuple[str, ...]) -> None:
     """`--help` of each command works, without settings and without a database."""
     result = CliRunner().invoke(app, [*words, "--help"])
     assert result.exit_code == 0, result.output
+
+
+def _served() -> set[tuple[str, str]]:
+    """Method and path of every call of the payment API, parameters as ``{}``."""
+
+    async def start() -> Deps:
+        raise AssertionError("only the routes are looked at")
+
+    async def stop(_: Deps) -> None:
+        raise AssertionError("it was never started")
+
+    document: dict[str, Any] = make_app(start, stop).openapi()
+    return {
+        (method.upper(), re.sub(r"{[^}]*}", "{}", path))
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+
+
+def test_every_call_that_a_document_names_is_served() -> None:
+    """`POST /api/...` in a sentence or an example is a call of the API, method and path."""
+    served = _served()
+    named = {
+        (method, re.sub(r"{[^}]*}", "{}", path).rstrip(".")): name_of(document)
+        for document in DOCUMENTS
+        for method, path in _CALL.findall(document.read_text())
+    }
+    assert len(named) > 15
+    assert {call: where for call, where in named.items() if call not in served} == {}
 
 
 def _slugs(path: Path) -> set[str]:

@@ -40,6 +40,21 @@ def test_a_card_number_is_masked_however_it_is_grouped(card: str) -> None:
         assert mask_card_numbers(f"12 {spelling}") == "12 [card]"
 
 
+@pytest.mark.parametrize(
+    "between",
+    [
+        *("\u00a0", "\u2009", "\u202f", "\u200b", "\u3000", "\u2010", "\u2011", "\u2013"),
+        *("\u2212", "\u00ad", "  ", "--", "\u00a0 ", "- "),
+    ],
+    ids=ascii,
+)
+def test_a_pasted_card_number_is_masked(between: str) -> None:
+    """Pages and word processors put other blanks and hyphens between the groups, or two."""
+    for card in CARDS:
+        spelling = between.join(card[at : at + 4] for at in range(0, len(card), 4))
+        assert mask_card_numbers(f"12 {spelling}, please") == "12 [card], please"
+
+
 def test_several_are_all_masked() -> None:
     """Each of them, wherever it stands."""
     assert mask_card_numbers(f"{CARDS[0]},{CARDS[2]} and {CARDS[4]}") == "[card],[card] and [card]"

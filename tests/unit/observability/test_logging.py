@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import time
+import unicodedata
 from collections.abc import Iterator
 from typing import Any
 
@@ -143,3 +144,25 @@ def test_the_console_form_is_for_people() -> None:
     assert "order_offered" in text
     assert "o1" in text
     assert "word-" not in text
+
+
+def test_a_caller_cannot_command_the_terminal() -> None:
+    """Control characters are spelled out, in values, events and library messages; the lines of a
+    traceback stay lines, what is in them is spelled out too."""
+    out = io.StringIO()
+    configure("INFO", json=False, stream=out)
+    evil = "/api/\x1b]0;pwned\x07\r\n2026-11-22 forged\x9b31m\x7f"
+    with bound(request_id=evil):
+        get_logger().info("request", path=evil, tried=[evil], by={"name": evil})
+    logging.getLogger("uvicorn.error").error("got %s", evil)
+    try:
+        raise ValueError(evil)
+    except ValueError:
+        get_logger().exception(evil)
+    text = out.getvalue()
+    assert "\\x1b]0;pwned\\x07\\r\\n2026-11-22 forged\\x9b31m\\x7f" in text
+    assert "Traceback (most recent call last):\n" in text
+    left = {character for character in text if unicodedata.category(character) == "Cc"}
+    assert left == {"\n"}
+    # Only an exception's own sentence begins a line, below "Traceback".
+    assert sum(line.startswith("2026-11-22 forged") for line in text.splitlines()) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -110,6 +111,104 @@ def test_running_text_is_searched_for_what_gives_itself_away(text: str, after: s
     after = after or "GET /resolve?accountNumber=***&bankCode=000014"
     assert logged(event=text)["event"] == after
     assert logged(event="x", note=[text])["note"] == [after]
+
+
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        (
+            "confirm pi_3Pabc0123_secret_Xy0Zzz now",
+            "confirm pi_3Pabc0123_secret_*** now",
+        ),
+        ("pi_3Pabc0123_secret_Xy0Zzz", "pi_3Pabc0123_secret_***"),
+        ("seti_1Nabc_secret_Oabc", "seti_1Nabc_secret_***"),
+        ('got {"client_secret": "abc", "id": "x1"} back', None),
+        ("got {'password': 'it\\'s', 'id': 'x1'} back", "got {'password': '***', 'id': 'x1'} back"),
+        (
+            'got "{\\"api_key\\": \\"abc\\", \\"id\\": 1}"',
+            'got "{\\"api_key\\": \\"***\\", \\"id\\": 1}"',
+        ),
+        ("got {'accountNumber': 123456, 'pin': 12}", "got {'accountNumber': ***, 'pin': ***}"),
+        ("token: abc-def, then more", "token: ***, then more"),
+        ("password:word", "password:***"),
+        ("Authorization: Basic YTpi\nAccept: */*", "Authorization: ***\nAccept: */*"),
+        ("Cookie: a=b; tidegate=c", "Cookie: ***"),
+        ("Foo(password='word') failed", "Foo(password=*** failed"),
+        ("see http://h/x?next=y?token=word", "see http://h/x?next=y?token=***"),
+        ("mail to Ada.Obi+1@mail.example.com, please", "mail to ***, please"),
+        ("postgresql://u:p@ss@h/db is down", "postgresql://u:***@h/db is down"),
+        ("postgresql://u:p@s:s@h:5432/db", "postgresql://u:***@h:5432/db"),
+    ],
+)
+def test_names_in_running_text_announce_their_values(text: str, after: str | None) -> None:
+    """As JSON, as a dict's repr, as prose, as a call; with the looks of client secrets, e-mail
+    addresses and passwords that hold an "@"."""
+    after = after or 'got {"client_secret": "***", "id": "x1"} back'
+    assert logged(event=text)["event"] == after
+    assert logged(event="x", problem=ValueError(text))["problem"] == f"ValueError: {after}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "order 12 is at 10:30:05: reason: none",
+        "reason: the name: of a bank",
+        "account: float:lenco:NGN:available",
+        "{'token': 'USDT', 'password': None}",
+        "stripe_webhook_secret_previous",
+        "at http://127.0.0.1:8000/health",
+        "two @ three",
+        "file.py:12: in find",
+        "pi_3Pabc0123 has no secret",
+    ],
+)
+def test_ordinary_sentences_stay(text: str) -> None:
+    assert logged(event=text)["event"] == text
+
+
+def test_exchanges_keep_what_can_be_compared_in_running_text_too() -> None:
+    """The last four digits behind a name; e-mail addresses stay in sentences, as evidence."""
+    assert redact_exchange('said {"accountNumber": "0123456789"}') == (
+        'said {"accountNumber": "***6789"}'
+    )
+    assert redact_exchange("/x?reason=account+0123456789+closed") == (
+        "/x?reason=account%20***6789%20closed"
+    )
+    kept = redact_exchange({"payment_intent": "pi_1a_secret_2b", "message": "pi_1a_secret_2b"})
+    assert kept == {"payment_intent": "pi_1a_secret_***", "message": "pi_1a_secret_***"}
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "a.",
+        "eyJaaaaaaaa-",
+        "error=",
+        "error=(",
+        "?error=",
+        "'error':\"",
+        "a@",
+        "a.a@a.",
+        "pi_",
+        "1 ",
+        "4 ",
+        "6 ",
+        "token: ",
+        "http://",
+        "://a:b",
+        'x": "',
+        '\\"',
+        "sk_",
+        "4242\u00a0",
+    ],
+)
+def test_no_text_takes_long(piece: str) -> None:
+    """Callers choose what is logged: 64 KiB of anything take a moment, and nothing recurses."""
+    text = f"://@ sk_ {piece * (65_536 // len(piece))}"
+    began = time.process_time()
+    logged(event=text)
+    redact_exchange({"message": text})
+    assert time.process_time() - began < 2
 
 
 def test_free_text_loses_long_digits() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tidegate.payouts.policy import Facts, Plan, check_figures, choose, switch_id
+from tidegate.cases.switch import switch_id
+from tidegate.payouts.policy import Facts, Plan, check_figures, choose
 from tidegate.payouts.rules import Rules
 
 RULES = Rules(

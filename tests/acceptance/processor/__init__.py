@@ -1,0 +1,1 @@
+"""A card processor written from the contract and its public documentation alone."""

@@ -1,0 +1,1 @@
+"""What runs Schemathesis against the service: the service, its data, the checks of our own."""
