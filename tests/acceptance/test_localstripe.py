@@ -24,7 +24,7 @@ import pytest
 
 from tests.acceptance.counterparty.server import send
 from tests.acceptance.localstripe.limits import LIMITS
-from tests.acceptance.localstripe.places import FLOWS, Shops, flow, places_of
+from tests.acceptance.localstripe.places import FLOWS, Place, Shops, flow, places_of
 from tests.acceptance.localstripe.processors import LocalStripe, Sandbox
 from tests.acceptance.localstripe.shop import Mode, Shop, until
 from tests.acceptance.localstripe.stream import follow
@@ -36,11 +36,21 @@ REFUND_FAILS: Final = "4000000000005126"
 PAGE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "stripe.md"
 
 
+def _run(place: Place) -> Any:
+    """On PostgreSQL the flows repeat what SQLite shows of localstripe: for the long run."""
+    return pytest.param(place, marks=pytest.mark.long) if place.database == "postgresql" else place
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Each flow, before every processor that plays it."""
     if "shop" in metafunc.fixturenames:
         places = places_of(metafunc.function.__name__)
-        metafunc.parametrize("shop", places, indirect=True, ids=["-".join(p[:2]) for p in places])
+        metafunc.parametrize(
+            "shop",
+            [_run(place) for place in places],
+            indirect=True,
+            ids=["-".join(place[:2]) for place in places],
+        )
 
 
 @pytest.fixture(scope="module")

@@ -80,6 +80,7 @@ def test_every_order_takes_the_calls_that_it_must(database_url: str) -> None:
     assert "***" in measured["database"] or measured["database"].startswith("sqlite")
 
 
+@pytest.mark.long  # a closed loop is measured above, the open one of payments elsewhere
 def test_an_open_loop_keeps_its_rate() -> None:
     """Orders come at the rate, not when earlier ones are done; a spec order tells no pending."""
     printed = _run("--orders", "20", "--rate", "10", "--dialect", "spec")
@@ -101,6 +102,7 @@ def test_a_database_that_was_used_before_is_refused(tmp_path: Path) -> None:
     assert "name an empty one" in again.exception.faults[0]
 
 
+@pytest.mark.long  # four runs of the benchmark
 def test_two_checkouts_are_run_in_turns_and_compared() -> None:
     """The same code twice: every figure has a ratio, made of pairs of runs."""
     source = str(Path(tidegate.__file__).resolve().parents[1])

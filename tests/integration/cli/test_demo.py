@@ -166,6 +166,7 @@ async def test_opening_balance_covers_every_order(tmp_path: Path) -> None:
     assert world.opening >= 2 * sum((order.amount for order in mix), Decimal(0)) - 1
 
 
+@pytest.mark.long  # CI runs `make demo` itself
 def test_once_ends_with_exit_code_0_when_everything_holds(tmp_path: Path) -> None:
     """A run with faults: every check is printed with its figures, and the seed to repeat it."""
     arguments = ["demo", "--once", "--orders", "9", "--seed", "5", "--port", str(free_port())]

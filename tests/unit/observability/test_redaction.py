@@ -202,13 +202,17 @@ def test_exchanges_keep_what_can_be_compared_in_running_text_too() -> None:
         "4242\u00a0",
     ],
 )
-def test_no_text_takes_long(piece: str) -> None:
-    """Callers choose what is logged: 64 KiB of anything take a moment, and nothing recurses."""
+def test_no_text_hangs_the_service(piece: str) -> None:
+    """Callers choose what is logged: 64 KiB of anything end, and nothing recurses.
+
+    A pattern that reads a text again from each of its places takes many minutes for some of these;
+    how fast the others are is not for a test.
+    """
     text = f"://@ sk_ {piece * (65_536 // len(piece))}"
     began = time.process_time()
     logged(event=text)
     redact_exchange({"message": text})
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 60
 
 
 def test_free_text_loses_long_digits() -> None:
