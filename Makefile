@@ -36,9 +36,8 @@ setup: $(DEV_READY) ## Make .venv with everything needed to develop and test
 demo: $(RUNTIME_READY) ## Watch money move: Tidegate and sandbox counterparties, all local
 	@$(BIN)/tidegate demo $(ARGS)
 
-# Three at a time on two cores: many tests wait for the programs that they start.
 test: $(DEV_READY) ## Run the tests on SQLite and PostgreSQL; coverage in the terminal and htmlcov/
-	$(BIN)/python -m pytest -n 3 --dist loadfile --cov --cov-report=term --cov-report=html $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term --cov-report=html $(ARGS)
 
 test-long: $(DEV_READY) ## Run the tests that take longer
 	$(BIN)/python -m pytest -m long $(ARGS)
