@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, select
-
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Unit
@@ -20,17 +18,12 @@ from tidegate.ledger.book import Record
 from tidegate.payments import postings
 from tidegate.payments.refund_outcome import KIND
 from tidegate.payments.states import RefundState
-from tidegate.payments.store import Journal, Row
-from tidegate.payments.tables import payments, refunds
+from tidegate.payments.store import Journal, Row, payment_by_reference
+from tidegate.payments.tables import refunds
 from tidegate.payments.view import refund_view
 from tidegate.ports.cards import CardEvent, Cards, Found, Missing, Refund
 
 __all__ = ["AdoptRefund", "Later", "NotOurs"]
-
-_by_intent = select(payments).where(
-    payments.c.processor == bindparam("processor"),
-    payments.c.processor_reference == bindparam("intent"),
-)
 
 
 class NotOurs:
@@ -56,13 +49,11 @@ class AdoptRefund:
         """Adopt the refund that ``event`` is about; we have no row with its id at the processor."""
         if event.intent is None or event.reference is None:
             return NotOurs()
-        asked = {"processor": self._cards.name, "intent": event.intent}
-        payment = await self._database.fetch(
-            lambda c: c.execute(_by_intent, asked).mappings().one_or_none()
-        )
+        intent, processor = event.intent, self._cards.name
+        payment = await self._database.fetch(lambda c: payment_by_reference(c, processor, intent))
         if payment is None:
             return NotOurs()
-        ended = await self._cards.find_refund(event.intent, "", event.reference)
+        ended = await self._cards.find_refund(intent, "", event.reference)
         if isinstance(ended, Missing):
             return NotOurs()
         if not isinstance(ended, Found):
@@ -72,8 +63,8 @@ class AdoptRefund:
         fits = refund.amount.minor <= payment["amount_captured"] - taken
         if refund.amount.currency.code != payment["currency"] or not fits:
             return Later()
-        row = self._row(dict(payment), refund)
-        journal = Journal(dict(payment), self._clock, self._randomness)
+        row = self._row(payment, refund)
+        journal = Journal(payment, self._clock, self._randomness)
         journal.set(amount_refunding=payment["amount_refunding"] + refund.amount.minor)
         reserved = postings.refund_reserved(
             row["user_id"], row["id"], row["currency"], row["amount"]

@@ -10,8 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
-
 from tidegate.cases.switch import SwitchKind, switch_id
 from tidegate.cases.switches import list_switches
 from tidegate.clock import Clock, Randomness
@@ -45,8 +43,6 @@ from tidegate.ports.cards import Cards
 from tidegate.work.claim import Claimed
 
 __all__ = ["Create", "NewPayment"]
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,12 +13,11 @@ from tidegate.db.engine import Database
 from tidegate.db.exchanges import Exchange
 from tidegate.db.rows import Change, Insert
 from tidegate.errors import AlreadyExists, Stale
+from tidegate.payments.sends import KEY_MS
 from tidegate.payments.tables import card_customers
 from tidegate.ports.cards import Cards, Found, NotSent, Refused, Unknown
 
 __all__ = ["Customers"]
-
-_KEY_MS = 23 * 3_600_000
 
 _of_user = select(card_customers).where(
     card_customers.c.user_id == bindparam("user_id"),
@@ -53,7 +52,7 @@ class Customers:
         if row.reference is not None:
             return str(row.reference)
         # A key may be forgotten once it is a day old. A second customer then moves no money.
-        number = row.number + (self._clock.now_ms() - row.created_at) // _KEY_MS
+        number = row.number + (self._clock.now_ms() - row.created_at) // KEY_MS
         key = f"tidegate:{user_id}:customer:{number}"
         ended = await self._cards.create_customer(user_id, key)
         said.append(ended.exchange)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, select
-
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Operation, Unit
@@ -19,8 +17,9 @@ from tidegate.db.rows import DONE, Change, Done, Insert, Next
 from tidegate.ledger.book import Record
 from tidegate.payments import postings
 from tidegate.payments.rules import PaymentRules
-from tidegate.payments.store import Row
-from tidegate.payments.tables import disputes, payments
+from tidegate.payments.states import DisputeEvent, DisputeState, dispute_after
+from tidegate.payments.store import Row, payment_by_reference
+from tidegate.payments.tables import disputes
 from tidegate.ports.cards import Cards, Dispute, DisputeStatus, Found, Movement
 from tidegate.work.backoff import scheduled_ms
 from tidegate.work.claim import Claimed
@@ -29,15 +28,17 @@ __all__ = ["KIND", "PursueDispute", "dispute_row", "new_dispute"]
 
 KIND = "dispute"
 
-_NEW = "new"
-_ENDED = frozenset({DisputeStatus.WON, DisputeStatus.LOST, DisputeStatus.CLOSED})
+_EVENTS = {
+    DisputeStatus.INQUIRY: DisputeEvent.ASKED,
+    DisputeStatus.OPEN: DisputeEvent.OPENED,
+    DisputeStatus.WON: DisputeEvent.WON,
+    DisputeStatus.LOST: DisputeEvent.LOST,
+    DisputeStatus.CLOSED: DisputeEvent.CLOSED,
+}
+_ENDED = frozenset({DisputeState.WON, DisputeState.LOST, DisputeState.CLOSED})
+_MONEY_MOVED = frozenset({DisputeState.OPEN, DisputeState.WON, DisputeState.LOST})
 # An open dispute takes weeks; its events are the ordinary way, this is the net.
 _LOOK_MS = 6 * 3_600_000
-
-_by_intent = select(payments).where(
-    payments.c.processor == bindparam("processor"),
-    payments.c.processor_reference == bindparam("reference"),
-)
 
 
 def dispute_row(processor: str, reference: str) -> str:
@@ -51,7 +52,7 @@ def new_dispute(processor: str, reference: str, now_ms: int) -> Insert:
         "id": dispute_row(processor, reference),
         "processor": processor,
         "processor_reference": reference,
-        "state": _NEW,
+        "state": DisputeState.NEW.value,
         "posted": [],
         "created_at": now_ms,
         "updated_at": now_ms,
@@ -111,14 +112,15 @@ class PursueDispute:
                 continue
             posted.append(movement.reference)
             operations += self._book(claimed.id, dispute, movement, currency)
-        state = dispute.status
-        if state is DisputeStatus.LOST and "lost" not in posted:
-            posted.append("lost")
-            taken = dispute.amount.minor
-            lost = postings.dispute_lost(claimed.id, payment["user_id"], currency, taken)
-            operations.append(Record(lost))
-        quiet = {DisputeStatus.INQUIRY, DisputeStatus.CLOSED}
-        if state not in quiet and row["state"] in {_NEW, DisputeStatus.INQUIRY}:
+        before = DisputeState(row["state"])
+        state = dispute_after(before, _EVENTS[dispute.status])
+        user_id, taken = payment["user_id"], dispute.amount.minor
+        if state is not before and DisputeState.LOST in {before, state}:
+            post = (
+                postings.dispute_lost if state is DisputeState.LOST else postings.dispute_regained
+            )
+            operations.append(Record(post(claimed.id, user_id, currency, taken)))
+        if state in _MONEY_MOVED and before not in _MONEY_MOVED:
             operations.append(
                 OpenCase(
                     "payment_disputed",
@@ -126,7 +128,7 @@ class PursueDispute:
                     "The cardholder disputes this payment and the processor has taken the money. "
                     "Answer the dispute there before its time is over.",
                     "high",
-                    {"dispute": dispute.reference, "amount": dispute.amount.minor},
+                    {"dispute": dispute.reference, "amount": taken},
                 )
             )
         now_ms = self._clock.now_ms()
@@ -139,15 +141,15 @@ class PursueDispute:
             "posted": posted,
             "lookups": row["lookups"] + 1,
         }
-        if state != row["state"]:
+        if state is not before:
             values["updated_at"] = now_ms
-        known = bool(dispute.movements) or state is DisputeStatus.CLOSED
+        known = bool(dispute.movements) or state is DisputeState.CLOSED
         next_: Next | Done = DONE if state in _ENDED and known else Next(KIND, _LOOK_MS)
         change = Change(
             disputes,
             claimed.id,
             values=values,
-            expect={"state": row["state"]},
+            expect={"state": before.value},
             held=claimed.held,
             next=next_,
         )
@@ -159,7 +161,7 @@ class PursueDispute:
         """What one movement took or gave back, in the payment's currency, and its fee."""
         processor = self._cards.name
         amount = movement.amount.minor
-        if movement.amount.currency.code != currency:
+        if amount and movement.amount.currency.code != currency:
             amount = dispute.amount.minor if amount > 0 else -dispute.amount.minor
         moved: list[Operation] = []
         if amount:
@@ -170,13 +172,10 @@ class PursueDispute:
         return moved
 
     async def _payment(self, dispute: Dispute) -> Row | None:
-        if dispute.intent is None:
+        intent, processor = dispute.intent, self._cards.name
+        if intent is None:
             return None
-        parameters = {"processor": self._cards.name, "reference": dispute.intent}
-        row = await self._database.fetch(
-            lambda c: c.execute(_by_intent, parameters).mappings().one_or_none()
-        )
-        return None if row is None else dict(row)
+        return await self._database.fetch(lambda c: payment_by_reference(c, processor, intent))
 
     async def _later(self, claimed: Claimed, kept: list[Operation]) -> None:
         row = claimed.row

@@ -24,7 +24,7 @@ def learn(journal: Journal, intent: Intent) -> Event | None:
     if wrong is not None:
         _case(journal, "payment_mismatch", wrong)
         return None
-    event = event_of(before, intent)
+    event = event_of(intent)
     match event:
         case Event.DECLINED:
             assert intent.failure is not None  # event_of
@@ -42,8 +42,8 @@ def learn(journal: Journal, intent: Intent) -> Event | None:
     return event
 
 
-def event_of(state: State, intent: Intent) -> Event:
-    """What the object's status says of a payment in ``state``."""
+def event_of(intent: Intent) -> Event:
+    """What the object's status says."""
     match intent.status:
         case IntentStatus.SUCCEEDED:
             return Event.CAPTURED

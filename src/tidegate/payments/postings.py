@@ -13,6 +13,7 @@ __all__ = [
     "captured",
     "dispute_lost",
     "dispute_moved",
+    "dispute_regained",
     "is_silent",
     "moved",
     "refund_late",
@@ -150,6 +151,16 @@ def dispute_moved(
         "dispute.moved",
         dispute_id,
         _signed(_balance(processor, currency), _disputed(currency), amount),
+    )
+
+
+def dispute_regained(dispute_id: str, user_id: str, currency: str, amount: int) -> Entry:
+    """It was lost, and then won after all: the user's payments are whole again."""
+    return transfer(
+        f"{dispute_id}:regained",
+        "dispute.regained",
+        dispute_id,
+        (_disputed(currency), user_account(user_id, currency), amount),
     )
 
 

@@ -24,8 +24,17 @@ from tidegate.payments import agenda, refund_outcome
 from tidegate.payments import dispute as disputing
 from tidegate.payments.adopt import AdoptRefund, Later
 from tidegate.payments.states import State
+from tidegate.payments.store import Row, payment_by_id, payment_by_reference
 from tidegate.payments.tables import disputes, payments, refunds
-from tidegate.ports.cards import CardEvent, Cards, Found, IntentStatus, RejectedEvent, Subject
+from tidegate.ports.cards import (
+    CardEvent,
+    Cards,
+    Found,
+    IntentStatus,
+    Refused,
+    RejectedEvent,
+    Subject,
+)
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
 
@@ -45,23 +54,6 @@ _PROMPTED = "look-up prompted"
 
 _known = select(inbox.c.id).where(
     inbox.c.source == bindparam("source"), inbox.c.dedupe_key == bindparam("dedupe_key")
-)
-_PAYMENT = (
-    payments.c.id,
-    payments.c.state,
-    payments.c.movement,
-    payments.c.amount,
-    payments.c.currency,
-)
-_by_intent = select(*_PAYMENT).where(
-    payments.c.processor == bindparam("processor"),
-    payments.c.processor_reference == bindparam("intent"),
-)
-_by_payment = select(*_PAYMENT).where(
-    payments.c.processor == bindparam("processor"),
-    payments.c.id == bindparam("payment_id"),
-    # Without the object's id there is nothing to look at: its own work is under way.
-    payments.c.processor_reference.is_not(None),
 )
 # Our refund by our id: unless we know it under another id of the processor's.
 _by_refund = select(refunds.c.id).where(
@@ -234,6 +226,8 @@ class SweepEvents:
         after: str | None = began["after"]
         for _ in range(_PAGES_MAX):
             page = await self._cards.events_since(began["since_ms"], after)
+            if isinstance(page, Refused):  # our place in the list is not known there any more
+                return {"until_ms": last.get("until_ms"), "seen": seen, "found": found}
             if not isinstance(page, Found):
                 break
             events, more = page.value
@@ -256,14 +250,12 @@ def _prompt(
     """What is written because of the event; ``None``: we have no row that it is about (yet)."""
     asked: Mapping[str, Any] = {
         "processor": processor,
-        "intent": event.intent,
-        "payment_id": event.payment_id,
         "refund_id": event.refund_id,
         "reference": event.reference,
     }
     match event.subject:
         case Subject.PAYMENT:
-            payment = _first(connection, asked, _by_intent, _by_payment)
+            payment = _payment(connection, processor, event)
             return None if payment is None else _about_payment(payment, event)
         case Subject.REFUND:
             refund = _first(connection, asked, _by_refund, _by_reference)
@@ -279,22 +271,35 @@ def _prompt(
     return None
 
 
-def _about_payment(payment: Any, event: CardEvent) -> _Prompt:
+def _payment(connection: Connection, processor: str, event: CardEvent) -> Row | None:
+    found = None
+    if event.intent is not None:
+        found = payment_by_reference(connection, processor, event.intent)
+    if found is None and event.payment_id is not None:
+        found = payment_by_id(connection, event.payment_id)
+    # Without the object's id there is nothing to look at: its own work is under way.
+    return found if found is not None and found["processor_reference"] is not None else None
+
+
+def _about_payment(payment: Row, event: CardEvent) -> _Prompt:
     operations: list[Operation] = []
     told = event.amount
-    if told is not None and (told.minor, told.currency.code) != (payment.amount, payment.currency):
+    if told is not None and (told.minor, told.currency.code) != (
+        payment["amount"],
+        payment["currency"],
+    ):
         operations.append(
             OpenCase(
                 "payment_event_mismatch",
-                payment.id,
+                payment["id"],
                 f"The processor's event {event.id} says {told}, which is not what this payment is "
                 "over. Nothing was done about it: the payment's object alone is believed.",
             )
         )
-    booked = payment.movement is not None or event.status is IntentStatus.SUCCEEDED
-    if payment.state == State.SUCCEEDED and booked:
+    booked = payment["movement"] is not None or event.status is IntentStatus.SUCCEEDED
+    if payment["state"] == State.SUCCEEDED and booked:
         return _Prompt(operations, "nothing new")
-    operations.append(Change(payments, payment.id, next=Next(agenda.KIND)))
+    operations.append(Change(payments, payment["id"], next=Next(agenda.KIND)))
     return _Prompt(operations)
 
 

@@ -18,8 +18,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import structlog
-
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
@@ -34,7 +32,7 @@ from tidegate.payments.customers import Customers
 from tidegate.payments.methods import reference_of
 from tidegate.payments.outcome import declined, key_refused, learn, must_close, refused
 from tidegate.payments.rules import PaymentRules
-from tidegate.payments.sends import about_to_send, first_send, is_spent
+from tidegate.payments.sends import KEY_MS, about_to_send, first_send, not_begun
 from tidegate.payments.states import ENDED, WAITING, Event, State
 from tidegate.payments.store import Journal, Row
 from tidegate.ports.cards import (
@@ -52,12 +50,8 @@ from tidegate.work.claim import Claimed
 
 __all__ = ["Pursue", "key_of"]
 
-log = structlog.get_logger()
-
 Ended = Found | Missing | Declined | Refused | NotSent | Unknown
 
-# A key may be pruned once it is 24 h old, and then creates a second object (processor.md 1).
-_KEY_MS = 23 * 3_600_000
 # Quick repeats of what was certainly not sent, while somebody waits for the answer.
 _QUICK_MS = (150, 600)
 
@@ -126,7 +120,7 @@ class Pursue:
     async def send(self, claimed: Claimed, row: Row) -> Row:
         """Make the call whose intention ``row`` has just committed, once."""
         if not claimed.covers(self._cards.timeout_s):
-            return await self._wait(claimed, row, ())
+            return await self._wait(claimed, row)
         said: list[Exchange] = []
         ended = await self._call(row)
         for pause_ms in _QUICK_MS:
@@ -137,7 +131,29 @@ class Pursue:
             if not claimed.covers(self._cards.timeout_s):
                 break
             ended = await self._call(row)
+        if isinstance(ended, Refused) and ended.intent is None and row["sends"] > 1:
+            return await self._refused_again(claimed, row, ended, said)
         return await self._ended(claimed, row, ended, said)
+
+    async def _refused_again(
+        self, claimed: Claimed, row: Row, ended: Refused, said: list[Exchange]
+    ) -> Row:
+        """A refusal of the first call is certain; a later one may be because an earlier one acted,
+        or may have nothing to do with it. The object tells, and until it does all stays unknown."""
+        looked = await self._cards.fetch(row["processor_reference"])
+        said = [*said, ended.exchange]
+        traceless = _TRACELESS[State(row["state"])]
+        if isinstance(looked, Found) and looked.value.status in traceless:
+            return await self._ended(claimed, row, ended, [*said, looked.exchange])
+        journal = self._journal(row)
+        journal.exchanged([*said, looked.exchange])
+        journal.add(*key_refused(self._cards.name, ended))
+        if isinstance(looked, Found):
+            before = journal.state
+            learn(journal, looked.value)
+            if journal.state is not before:
+                return await self._settle(claimed, journal, before)
+        return await self._later(claimed, journal)
 
     # -- the processor's object --------------------------------------------------------------------
 
@@ -185,7 +201,7 @@ class Pursue:
         )
         ended: Ended
         spent = True
-        if self._clock.now_ms() - row["created_at"] < _KEY_MS:
+        if self._clock.now_ms() - row["created_at"] < KEY_MS:
             ended = await self._cards.create(order, key_of(row, "create"))
             said.append(ended.exchange)
             if not isinstance(ended, Unknown) or row["lookups"] == 0:
@@ -272,8 +288,8 @@ class Pursue:
                 refused(journal, ended.code, ended.message)
                 journal.add(*key_refused(self._cards.name, ended))
             case NotSent() if not looked:
-                journal.set(sent_at=None)
-            case Unknown() if not looked and is_spent(row, ended):
+                journal.set(**not_begun(row))
+            case Unknown(replayed=True) if not looked:
                 journal.set(spent=True)
             case Missing():
                 self._vanished(journal)
@@ -287,7 +303,11 @@ class Pursue:
         if state is before and state not in at_rest:
             not_sent = isinstance(ended, NotSent) and not looked
             return await self._later(claimed, journal, not_sent=not_sent)
-        if must_close(before, state):
+        return await self._settle(claimed, journal, before)
+
+    async def _settle(self, claimed: Claimed, journal: Journal, before: State) -> Row:
+        """The step has ended, or nothing of ours is under way: when is it looked at again?"""
+        if must_close(before, journal.state):
             return await self._commit(claimed, journal, Next(KIND))
         return await self._commit(claimed, journal, self._agenda.at_rest(journal))
 
@@ -299,7 +319,7 @@ class Pursue:
         now_ms = self._clock.now_ms()
         waited = now_ms - row["sent_at"] >= self._rules.send_again_after_ms
         # The state is as old as its first call: after that the key may be forgotten.
-        in_time = now_ms - row["updated_at"] < _KEY_MS
+        in_time = now_ms - row["updated_at"] < KEY_MS
         return waited and in_time and ended.value.status in traceless
 
     async def _give_up(self, claimed: Claimed) -> Row:
@@ -341,11 +361,10 @@ class Pursue:
 
     # -- when again --------------------------------------------------------------------------------
 
-    async def _wait(self, claimed: Claimed, row: Row, said: tuple[Exchange, ...]) -> Row:
+    async def _wait(self, claimed: Claimed, row: Row) -> Row:
         """The lease is too short for the call that was intended: it was not made."""
         journal = self._journal(row)
-        journal.exchanged(said)
-        journal.set(sent_at=None)
+        journal.set(**not_begun(row))
         return await self._commit(claimed, journal, Next(KIND), again=True)
 
     async def _later(self, claimed: Claimed, journal: Journal, *, not_sent: bool = False) -> Row:

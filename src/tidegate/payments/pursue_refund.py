@@ -20,7 +20,7 @@ from tidegate.money.currency import parse_currency
 from tidegate.payments.outcome import key_refused
 from tidegate.payments.refund_outcome import KIND, RefundOutcome
 from tidegate.payments.rules import PaymentRules
-from tidegate.payments.sends import about_to_send
+from tidegate.payments.sends import KEY_MS, about_to_send, not_begun
 from tidegate.payments.states import RefundState
 from tidegate.payments.store import (
     Row,
@@ -43,10 +43,7 @@ __all__ = ["PursueRefund"]
 
 Ended = Found | Missing | Refused | NotSent | Unknown
 
-_TRIES = 60
-_PAUSE_S = 0.05
 _DAY_MS = 86_400_000
-_KEY_MS = 23 * 3_600_000
 # A refund that is not in the list may be on its way still: looked for twice, and over three times
 # as long as another step that shows no trace (a minute by default).
 _NOT_FOUND_TIMES = 2
@@ -91,7 +88,7 @@ class PursueRefund:
         """Ask the processor once; its intention is committed."""
         payment = await self._payment(row)
         if not claimed.covers(self._cards.timeout_s):
-            return await self._keep(claimed, {"sent_at": None}, Next(KIND), [])
+            return await self._keep(claimed, not_begun(row), Next(KIND), [])
         ended = await self._cards.refund(
             payment["processor_reference"],
             Money(row["amount"], parse_currency(row["currency"])),
@@ -118,7 +115,7 @@ class PursueRefund:
             return False
         now_ms = self._clock.now_ms()
         since: int = now_ms - row["sent_at"]
-        in_time: bool = now_ms - row["created_at"] < _KEY_MS
+        in_time: bool = now_ms - row["created_at"] < KEY_MS
         wait_ms = _NOT_FOUND_WAITS * self._rules.send_again_after_ms
         times: int = row["not_found"] + 1
         return times >= _NOT_FOUND_TIMES and wait_ms <= since and in_time
@@ -133,11 +130,7 @@ class PursueRefund:
             case Refused(code=code) if not looked and code != "idempotency_error":
                 return await self._refused(claimed, row, ended, said)
             case NotSent() if not looked:
-                # It did not begin: neither a call that may still act, nor one more with this key.
-                sends = row["sends"] - 1
-                return await self._later(
-                    claimed, row, said, sent_at=None if sends == 0 else row["sent_at"], sends=sends
-                )
+                return await self._later(claimed, row, said, **not_begun(row))
             case Missing():
                 return await self._later(claimed, row, said, not_found=row["not_found"] + 1)
             case Unknown(replayed=True) if not looked:

@@ -11,7 +11,7 @@ from tidegate.db.committer import Committer, Operation, Unit
 from tidegate.db.engine import Database
 from tidegate.db.exchanges import Exchange, exchange_row
 from tidegate.db.rows import DONE, Change, Done, Next
-from tidegate.errors import Stale
+from tidegate.errors import Stale, WriteRefused
 from tidegate.ledger.book import Record
 from tidegate.ledger.entry import Entry
 from tidegate.payments import postings
@@ -213,6 +213,11 @@ def _settle(journal: Journal, before: RefundState, state: RefundState, row: Row)
             journal.set(amount_refunded=payment["amount_refunded"] - amount)
             return [postings.refund_returned(processor, user_id, row["id"], currency, amount)]
         case RefundState.FAILED, RefundState.SUCCEEDED:
+            taken = payment["amount_refunded"] + payment["amount_refunding"]
+            if taken + amount > payment["amount_captured"]:
+                # The processor gives back no more than it took: another one of ours is on its way
+                # to be refused there, and is released then.
+                raise WriteRefused("The payment's other refunds leave no room for this one yet.")
             journal.set(amount_refunded=payment["amount_refunded"] + amount)
             return [postings.refund_late(processor, user_id, row["id"], currency, amount)]
     return []

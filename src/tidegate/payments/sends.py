@@ -1,18 +1,20 @@
-"""The calls of one step: with which key the next one is made, and what its end says of the key.
+"""The calls of one step: with which key the next one is made, and which of them may still act.
 
-A processor stores a 5xx under its key as well and brings it back for ever (processor.md 1). Such
-a key is *spent*: whether the call took effect is seen by looking, and if there is no trace of it,
-it never will, so the next number makes a new call. Pure.
+A processor stores a 5xx under its key as well and brings it back for ever (processor.md 1); only
+its own word that an answer is a stored one proves that. Such a key is *spent*: whether the call
+took effect is seen by looking, and if there is no trace of it, it never will, so the next number
+makes a new call. Pure.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from tidegate.ports.cards import Unknown
+__all__ = ["KEY_MS", "about_to_send", "first_send", "not_begun"]
 
-__all__ = ["about_to_send", "first_send", "is_spent"]
+KEY_MS: Final = 23 * 3_600_000
+"""How long a key protects: it may be pruned once it is 24 h old, and then acts a second time."""
 
 Row = Mapping[str, Any]
 
@@ -26,13 +28,12 @@ def first_send(now_ms: int) -> dict[str, Any]:
 def about_to_send(row: Row, now_ms: int) -> dict[str, Any]:
     """The columns of the committed intention to make the call (again)."""
     if row["spent"]:
-        return {"sent_at": now_ms, "sends": 1, "spent": False, "step": row["step"] + 1}
+        return {**first_send(now_ms), "step": row["step"] + 1}
     return {"sent_at": now_ms, "sends": row["sends"] + 1}
 
 
-def is_spent(row: Row, ended: object) -> bool:
-    """Did the call end with what the processor keeps under the key: a failure of its own?"""
-    if not isinstance(ended, Unknown):
-        return False
-    again = (ended.exchange.status or 0) >= 500 and row["sends"] > 1
-    return ended.replayed or again
+def not_begun(row: Row) -> dict[str, Any]:
+    """The columns once the last call has certainly not begun. An earlier one may still act: only
+    without one is it proven (``sent_at`` is ``None``) that nothing left."""
+    sends = row["sends"] - 1
+    return {"sends": sends, "sent_at": row["sent_at"] if sends else None}

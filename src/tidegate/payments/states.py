@@ -13,16 +13,20 @@ from enum import StrEnum
 from tidegate.errors import NotInTable
 
 __all__ = [
+    "DISPUTE_TRANSITIONS",
     "ENDED",
     "ON_THE_WAY",
     "REFUND_TRANSITIONS",
     "TRANSITIONS",
     "WAITING",
+    "DisputeEvent",
+    "DisputeState",
     "Event",
     "RefundEvent",
     "RefundState",
     "State",
     "after",
+    "dispute_after",
     "public_status",
     "refund_after",
 ]
@@ -77,6 +81,27 @@ class RefundEvent(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     UNCLEAR = "unclear"
+
+
+class DisputeState(StrEnum):
+    """Where a dispute stands."""
+
+    NEW = "new"  # heard of; the processor is to be asked about it
+    INQUIRY = "inquiry"  # a question; no money moved
+    OPEN = "open"  # the money is gone for now
+    WON = "won"  # it is back
+    LOST = "lost"  # it stays gone
+    CLOSED = "closed"  # the question ended without a dispute
+
+
+class DisputeEvent(StrEnum):
+    """What the processor tells of a dispute."""
+
+    ASKED = "asked"
+    OPENED = "opened"
+    WON = "won"
+    LOST = "lost"
+    CLOSED = "closed"
 
 
 # Nothing more is expected. A captured payment lives on through refunds and disputes.
@@ -195,6 +220,32 @@ REFUND_TRANSITIONS: Mapping[tuple[RefundState, RefundEvent], RefundState] = {
 }
 
 
+_D, _F = DisputeState, DisputeEvent
+
+DISPUTE_TRANSITIONS: Mapping[tuple[DisputeState, DisputeEvent], DisputeState] = {
+    (_D.NEW, _F.ASKED): _D.INQUIRY,
+    (_D.NEW, _F.OPENED): _D.OPEN,
+    (_D.NEW, _F.WON): _D.WON,
+    (_D.NEW, _F.LOST): _D.LOST,
+    (_D.NEW, _F.CLOSED): _D.CLOSED,
+    (_D.INQUIRY, _F.ASKED): _D.INQUIRY,
+    (_D.INQUIRY, _F.OPENED): _D.OPEN,
+    (_D.INQUIRY, _F.WON): _D.WON,
+    (_D.INQUIRY, _F.LOST): _D.LOST,
+    (_D.INQUIRY, _F.CLOSED): _D.CLOSED,
+    (_D.OPEN, _F.OPENED): _D.OPEN,
+    (_D.OPEN, _F.WON): _D.WON,
+    (_D.OPEN, _F.LOST): _D.LOST,
+    (_D.WON, _F.WON): _D.WON,
+    (_D.LOST, _F.LOST): _D.LOST,
+    (_D.LOST, _F.WON): _D.WON,  # the cardholder's bank gave it back after all
+    (_D.CLOSED, _F.CLOSED): _D.CLOSED,
+    (_D.CLOSED, _F.OPENED): _D.OPEN,
+    (_D.CLOSED, _F.WON): _D.WON,
+    (_D.CLOSED, _F.LOST): _D.LOST,
+}
+
+
 def after(state: State, event: Event) -> State:
     """The state after ``event``. Raises ``NotInTable``."""
     try:
@@ -209,6 +260,14 @@ def refund_after(state: RefundState, event: RefundEvent) -> RefundState:
         return REFUND_TRANSITIONS[state, event]
     except KeyError:
         raise NotInTable(f"A refund that is {state} cannot be {event}.") from None
+
+
+def dispute_after(state: DisputeState, event: DisputeEvent) -> DisputeState:
+    """The dispute's state after ``event``. Raises ``NotInTable``."""
+    try:
+        return DISPUTE_TRANSITIONS[state, event]
+    except KeyError:
+        raise NotInTable(f"A dispute that is {state} cannot be {event}.") from None
 
 
 def public_status(state: State) -> str:

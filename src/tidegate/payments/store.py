@@ -27,6 +27,7 @@ __all__ = [
     "Row",
     "key_by_id",
     "payment_by_id",
+    "payment_by_reference",
     "payment_of_user",
     "refund_by_id",
     "store_answer",
@@ -141,6 +142,10 @@ def store_answer(key_row: str, answer: Answer, *, only_first: bool = False) -> C
 
 _payment = select(payments).where(payments.c.id == bindparam("id"))
 _own_payment = _payment.where(payments.c.user_id == bindparam("user_id"))
+_by_reference = select(payments).where(
+    payments.c.processor == bindparam("processor"),
+    payments.c.processor_reference == bindparam("reference"),
+)
 _refund = select(refunds).where(refunds.c.id == bindparam("id"))
 _key = select(idempotency_keys).where(idempotency_keys.c.id == bindparam("id"))
 
@@ -158,6 +163,11 @@ def payment_by_id(connection: Connection, payment_id: str) -> Row | None:
 def payment_of_user(connection: Connection, user_id: str, payment_id: str) -> Row | None:
     """The payment, if it is the user's own."""
     return _one(connection, _own_payment, id=payment_id, user_id=user_id)
+
+
+def payment_by_reference(connection: Connection, processor: str, reference: str) -> Row | None:
+    """The payment whose object at the processor has this id."""
+    return _one(connection, _by_reference, processor=processor, reference=reference)
 
 
 def refund_by_id(connection: Connection, refund_id: str) -> Row | None:

@@ -11,8 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Final
 
-# It ships neither annotations nor stubs.
-from zxcvbn import matching, scoring, time_estimates  # type: ignore[import-untyped]
+from zxcvbn import matching, scoring, time_estimates  # type: ignore[import-untyped]  # no stubs
 
 from tidegate.errors import WeakPassword
 

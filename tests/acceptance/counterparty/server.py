@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -113,7 +114,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing: the doubles keep records of their own."""
 
 
-class Double:
+class Double(ABC):
     """A company on 127.0.0.1; ``faults`` are the sentences in which it complains of the node."""
 
     def __init__(self) -> None:
@@ -138,9 +139,9 @@ class Double:
         with self.lock:
             self.faults.append(sentence)
 
+    @abstractmethod
     def handle(self, call: Call) -> Reply | None:
         """Answer a call; ``None`` hangs up."""
-        raise NotImplementedError
 
     def follow(self, step: Step, do: Callable[[], Reply]) -> Reply | None:
         """Run a step around what the endpoint truly does."""

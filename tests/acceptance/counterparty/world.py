@@ -137,6 +137,16 @@ class World:
             explain=lambda: self.story(order),
         )
 
+    def wait_told_pending(self, order: Order) -> None:
+        """Wait until the node has written down that the aggregator took its *pending*."""
+        query = "SELECT told_pending_at FROM payouts WHERE order_id = ?"
+        until(
+            lambda: self.rows(query, order.id) not in ([], [(None,)]),
+            "pending to be taken",
+            self.patience_s,
+            explain=lambda: self.story(order),
+        )
+
     def at_rest(self, order: Order) -> None:
         """Wait until no work is due or under way for the order."""
         query = "SELECT due_at, leased_until FROM payouts WHERE order_id = ?"

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ class Seen:
     refunded: int
 
 
-class Processor:
+class Processor(ABC):
     """A card processor that runs beside the tests. ``key`` and ``secret`` are what the node is
     told: the API key, and the one that signs events."""
 
@@ -47,9 +48,9 @@ class Processor:
         self._directory = directory
         self._process: subprocess.Popen[str] | None = None
 
+    @abstractmethod
     def start(self, events_to: str | None) -> None:
         """Run it; events go to ``events_to``, or nowhere."""
-        raise NotImplementedError
 
     def stop(self) -> None:
         """End it, and wait until it has ended."""
@@ -118,9 +119,9 @@ class Processor:
         assert answer.status == 200, answer.body
         return str(answer.json["id"])
 
+    @abstractmethod
     def store(self, client_secret: str, number: str) -> str:
         """Complete a set-up intent; the token of the stored card."""
-        raise NotImplementedError
 
     def bring(self, intent: str, number: str) -> Answer:
         """Confirm a payment object that waits for a card.
@@ -133,15 +134,16 @@ class Processor:
         assert updated.status == 200, updated.body
         return self.ask("POST", f"{path}/confirm")
 
+    @abstractmethod
     def authenticate(self, intent: str, client_secret: str, *, approve: bool) -> None:
         """Answer the bank's question (3-D Secure)."""
-        raise NotImplementedError
 
     # -- helpers -------------------------------------------------------------------------------
 
     @property
+    @abstractmethod
     def _card_key(self) -> str:
-        raise NotImplementedError
+        """The key that cards are made with."""
 
     def _run(self, *arguments: str) -> None:
         with (self._directory / f"{self.name}.log").open("ab") as log:

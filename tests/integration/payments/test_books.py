@@ -104,6 +104,23 @@ async def test_a_dispute_takes_the_money_and_may_give_it_back(world: World, won:
         assert await world.books() == {BALANCE: -fees, FEES: fees}
 
 
+async def test_a_dispute_that_was_lost_and_then_won_is_whole_again(world: World) -> None:
+    """The card's bank reverses itself: what the processor gives back is the user's again."""
+    payment = str((await world.pay()).body["id"])
+    await world.pass_time(30)
+    await world.look(payment)
+    dispute = world.processor.dispute(payment)
+    await world.hear()
+    (row,) = await world.rows(tables.disputes)
+    world.processor.close_dispute(dispute.id, won=False)
+    assert (await world.look(str(row["id"])))["state"] == "lost"
+    dispute.status = "needs_response"
+    world.processor.close_dispute(dispute.id, won=True)
+    assert (await world.look(str(row["id"])))["state"] == "won"
+    fees = 59 + 1500
+    assert await world.books() == {OURS: 1000, BALANCE: 1000 - fees, FEES: fees}
+
+
 async def test_a_refund_made_at_the_processors_page_becomes_ours(world: World) -> None:
     """A fact: heard of by its event, booked once, shown to the user."""
     answer = await world.pay()

@@ -7,11 +7,14 @@ never heard of the call, and somebody guessed which.
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from tests.integration.payments.world import World
+from tidegate.payments import tables
 from tidegate.payments.create import NewPayment
+from tidegate.ports.cards import Found, Refused
 from tidegate.sandbox.faults import CardFault as F
 
 UNHEARD = [F.DROP_BEFORE, F.HTML_502, F.ERROR_503]
@@ -79,6 +82,51 @@ async def test_time_alone_never_fails_a_payment(world: World) -> None:
     world.processor.heal()
     assert (await world.look(payment))["state"] == "succeeded"
     assert _charges(world, payment) == 1
+
+
+async def test_a_refusal_of_the_second_call_says_nothing_of_the_first(world: World) -> None:
+    """The first confirm took the money and we do not see it yet; the repeat is refused, as it is
+    with a key that was withdrawn meanwhile. That refusal must not make the payment fail."""
+    world.processor.faults.plan.set("confirm", F.DROP_BEFORE)
+    payment = str((await world.pay()).body["id"])
+    cards = world.money.cards
+    confirm, fetch = cards.confirm, cards.fetch
+
+    async def acts_and_is_refused(*given: Any) -> Refused:
+        ended = await confirm(*given)
+        assert isinstance(ended, Found)
+        return Refused("api_key_expired", "Expired API key.", ended.exchange, misconfigured=True)
+
+    async def refused(*given: Any) -> Refused:
+        ended = await fetch(*given)
+        return Refused("api_key_expired", "Expired API key.", ended.exchange, misconfigured=True)
+
+    async def sees_nothing_then_is_refused(*given: Any) -> Any:
+        _replace(cards, "fetch", refused)
+        return await fetch(*given)
+
+    _replace(cards, "confirm", acts_and_is_refused)
+    _replace(cards, "fetch", sees_nothing_then_is_refused)
+    await world.pass_time(25)
+    assert (await world.look(payment))["state"] == "confirming"
+    assert _charges(world, payment) == 1
+    assert "processor_misconfigured" in await world.cases()
+    _replace(cards, "fetch", fetch)
+    assert (await world.look(payment))["state"] == "succeeded"
+    told = [str(event["type"]) for event in await world.rows(tables.payment_events)]
+    assert "payment.failed" not in told
+
+
+async def test_what_was_not_begun_the_second_time_may_have_been_the_first(world: World) -> None:
+    """A repeat that is turned away at the door proves nothing of the call before it."""
+    world.processor.faults.plan.set("confirm", F.DROP_BEFORE)
+    payment = str((await world.pay()).body["id"])
+    world.processor.faults.retry_after_s = 1
+    world.processor.faults.plan.set("confirm", F.RATE_LIMITED)
+    await world.pass_time(25)
+    row = await world.look(payment)
+    assert (row["state"], row["sends"]) == ("confirming", 1)
+    assert row["sent_at"] is not None
 
 
 async def test_after_a_day_a_lost_confirm_is_not_made_again(world: World) -> None:
@@ -182,6 +230,10 @@ async def test_a_refund_that_never_arrived_is_asked_for_again_only_after_a_while
     assert (await world.look(refund))["state"] == "succeeded"
     assert len(world.processor.refunds_of(payment)) == 1
     assert world.processor.books.violations == []
+
+
+def _replace(owner: object, name: str, by: object) -> None:
+    setattr(owner, name, by)
 
 
 def _same(body: object) -> NewPayment:

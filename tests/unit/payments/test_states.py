@@ -1,4 +1,4 @@
-"""The state tables of payments and refunds, walked."""
+"""The state tables of payments, refunds and disputes, walked."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from tidegate.cli.pages.payment_states import payment_states_page
 from tidegate.errors import NotInTable
 from tidegate.payments.readings import STATUSES
 from tidegate.payments.states import (
+    DISPUTE_TRANSITIONS,
     ENDED,
     REFUND_TRANSITIONS,
     TRANSITIONS,
     WAITING,
+    DisputeEvent,
+    DisputeState,
     Event,
     RefundEvent,
     RefundState,
     State,
     after,
+    dispute_after,
     public_status,
     refund_after,
 )
@@ -44,12 +48,14 @@ def test_every_state_is_reached() -> None:
     """No state is there for show."""
     assert _reached(TRANSITIONS, State.CREATED) == set(State)
     assert _reached(REFUND_TRANSITIONS, RefundState.ASKING) == set(RefundState)
+    assert _reached(DISPUTE_TRANSITIONS, DisputeState.NEW) == set(DisputeState)
 
 
 def test_every_event_means_something_somewhere() -> None:
     """No event is there for show."""
     assert {event for _, event in TRANSITIONS} == set(Event)
     assert {event for _, event in REFUND_TRANSITIONS} == set(RefundEvent)
+    assert {event for _, event in DISPUTE_TRANSITIONS} == set(DisputeEvent)
 
 
 @pytest.mark.parametrize("state", sorted(ENDED - {State.SUCCEEDED}))
@@ -110,6 +116,13 @@ def test_a_refund_that_left_after_all_is_a_fact() -> None:
     assert refund_after(RefundState.FAILED, RefundEvent.TAKEN) is RefundState.FAILED
 
 
+def test_a_dispute_that_was_won_is_not_lost_afterwards() -> None:
+    """A loss can be given back; what came back is not taken a second time by the same dispute."""
+    assert dispute_after(DisputeState.LOST, DisputeEvent.WON) is DisputeState.WON
+    with pytest.raises(NotInTable, match="won cannot be lost"):
+        dispute_after(DisputeState.WON, DisputeEvent.LOST)
+
+
 def test_the_public_statuses_are_the_contracts() -> None:
     """payments.md lists seven, and each of them can be asked for in a list."""
     contract = {
@@ -132,11 +145,11 @@ def test_nobody_waits_for_a_client_after_the_end() -> None:
 
 
 def test_every_row_of_the_tables_is_on_the_page() -> None:
-    """The published page shows both tables whole."""
+    """The published page shows the tables whole."""
     page = payment_states_page()
     rows = [
         f"| `{before}` | `{event}` | {'stays' if before is behind else f'`{behind}`'} |"
-        for table in (TRANSITIONS, REFUND_TRANSITIONS)
+        for table in (TRANSITIONS, REFUND_TRANSITIONS, DISPUTE_TRANSITIONS)
         for (before, event), behind in table.items()
     ]
     assert [row for row in rows if f"{row}\n" not in page] == []

@@ -1,4 +1,4 @@
-"""``docs/payment-states.md``: the state tables of payments and refunds, drawn."""
+"""``docs/payment-states.md``: the state tables of payments, refunds and disputes, drawn."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Final
 
 from tidegate.cli.pages.states import diagram, table
 from tidegate.payments.states import (
+    DISPUTE_TRANSITIONS,
     ENDED,
     REFUND_TRANSITIONS,
     TRANSITIONS,
+    DisputeState,
     Event,
     RefundEvent,
     RefundState,
@@ -23,8 +25,9 @@ _INTRODUCTION = """\
 # States of payments
 
 A payment is one wish of a user to pay, with one object at the card processor; a refund gives a
-part of it back. Both change only along the tables below, which are those of
-`src/tidegate/payments/states.py` (`TRANSITIONS`, `REFUND_TRANSITIONS`). News that a table does not
+part of it back; a dispute is the cardholder's objection. All change only along the tables below,
+which are those of `src/tidegate/payments/states.py` (`TRANSITIONS`, `REFUND_TRANSITIONS`,
+`DISPUTE_TRANSITIONS`). News that a table does not
 list is refused (`not_in_table`) and shown to a person. This page is generated
 (`python -m tidegate.cli.pages`).
 
@@ -84,6 +87,16 @@ _REFUND_EVENTS: Final[Mapping[RefundEvent, str]] = {
 }
 
 
+_DISPUTE_STATES: Final[Mapping[DisputeState, str]] = {
+    DisputeState.NEW: "Heard of; the processor is to be asked about it.",
+    DisputeState.INQUIRY: "A question of the cardholder's bank; no money moved.",
+    DisputeState.OPEN: "The money is gone for now.",
+    DisputeState.WON: "The money is back.",
+    DisputeState.LOST: "The money stays gone; the user's payments are less by it.",
+    DisputeState.CLOSED: "The question ended without a dispute.",
+}
+
+
 def payment_states_page() -> str:
     """The whole page."""
     return "\n".join(_lines())
@@ -112,3 +125,11 @@ def _lines() -> Iterator[str]:
         yield f"| `{refund_event}` | {_REFUND_EVENTS[refund_event]} |"
     yield ""
     yield from table(REFUND_TRANSITIONS)
+    yield "## Disputes\n"
+    yield "A dispute's events are what the processor's object says at a look.\n"
+    yield from diagram(DISPUTE_TRANSITIONS, DisputeState.NEW)
+    yield "| state | meaning |\n|---|---|"
+    for dispute_state in DisputeState:
+        yield f"| `{dispute_state}` | {_DISPUTE_STATES[dispute_state]} |"
+    yield ""
+    yield from table(DISPUTE_TRANSITIONS)
