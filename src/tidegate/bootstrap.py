@@ -174,14 +174,16 @@ async def build(
     randomness: Randomness | None = None,
     executor: Callable[[str], Executor] = ThreadExecutor,
     connector: ConnectorFactory = _connector,
+    metrics: Metrics | None = None,
 ) -> Application:
     """Build the application over a migrated database.
 
-    ``clock``, ``randomness``, ``executor`` and ``connector`` are the seams of a simulation.
+    ``clock``, ``randomness``, ``executor`` and ``connector`` are the seams of a simulation, which
+    also shares the ``metrics`` of many lives.
     """
     clock = clock or SystemClock()
     randomness = randomness or Randomness(clock)
-    metrics = Metrics(__version__)
+    metrics = metrics or Metrics(__version__)
     database = open_database(
         settings.database.url, clock, executor=executor, pool_size=settings.database.pool_size
     )

@@ -21,9 +21,11 @@ from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import (
     ARRAY,
+    URL,
     Column,
     ColumnElement,
     Connection,
+    Dialect,
     Engine,
     Text,
     bindparam,
@@ -35,6 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
+from sqlalchemy.util import LRUCache
 
 from tidegate.clock import Clock
 from tidegate.db.url import DatabaseUrl
@@ -246,14 +249,23 @@ def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
         return work(connection)
 
 
+_compiled: LRUCache[Any, Any] = LRUCache(1_000)
+_sqlite_dialects: dict[str, Dialect] = {}
+
+
 def _sqlite_engine(path: str, begin: str | None, *, query_only: bool) -> Engine:
     engine = create_engine(
-        f"sqlite+pysqlite:///{path}",
+        # Not as text: a % or ? in the name would lead to another file.
+        URL.create("sqlite+pysqlite", database=path),
         poolclass=StaticPool,
         # Each engine belongs to one executor, hence one thread at a time; only closing may come
         # from another.
         connect_args={"check_same_thread": False, "timeout": 30.0},
     )
+
+    # One dialect and one cache for all engines of the process: each statement is compiled once.
+    engine.dialect = _sqlite_dialects.setdefault("", engine.dialect)
+    engine.update_execution_options(compiled_cache=_compiled)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import cache
 from typing import Final, Literal, TypeVar
 
 from pwdlib import PasswordHash
@@ -45,18 +46,23 @@ class _Bcrypt(BcryptHasher):
         return super().verify(raw[:_BCRYPT_BYTES], hash)
 
 
+def _argon2() -> Argon2Hasher:
+    return Argon2Hasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=_LANES)
+
+
+@cache
+def _nobodys_hash() -> str:
+    """Of a password that nobody has: one a process is enough."""
+    return _argon2().hash(secrets.token_urlsafe(32))
+
+
 class Passwords:
     """One per process: it bounds how many hashes are computed at once."""
 
     def __init__(self, *, on_work: Callable[[Work], object] = lambda work: None) -> None:
-        self._hasher = PasswordHash(
-            (
-                Argon2Hasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=_LANES),
-                _Bcrypt(),
-            )
-        )
+        self._hasher = PasswordHash((_argon2(), _Bcrypt()))
         self._on_work = on_work
-        self._nobodys = self._hasher.hash(secrets.token_urlsafe(32))
+        self._nobodys = _nobodys_hash()
         self._free = asyncio.Semaphore(_AT_ONCE)
         self._waiting = 0
 

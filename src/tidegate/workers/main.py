@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import structlog
@@ -17,7 +17,7 @@ from tidegate.work.bell import Bell, Ear
 from tidegate.work.claim import Claimed
 from tidegate.work.runner import Runner
 from tidegate.workers.handlers import kinds_of, push_balance
-from tidegate.workers.periodic import Periodic
+from tidegate.workers.periodic import Periodic, ScheduledTriggers, Triggers
 
 __all__ = ["Worker"]
 
@@ -27,10 +27,16 @@ log = structlog.get_logger()
 class Worker:
     """Runs the work of one process; ``works=False`` only rings for those who do."""
 
-    def __init__(self, app: Application, *, works: bool = True) -> None:
+    def __init__(
+        self,
+        app: Application,
+        *,
+        works: bool = True,
+        triggers: Callable[[], Triggers] = ScheduledTriggers,
+    ) -> None:
         self._app = app
         self._works = works
-        self.periodic = Periodic(app)
+        self.periodic = Periodic(app, triggers())
         self._bell = Bell(app.database, app.clock)
         self._runner = Runner(
             app.committer,

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -29,7 +30,7 @@ from tidegate.payouts.sweep import SweepAttempts, SweepPayouts
 from tidegate.work.claim import Claimed
 from tidegate.work.tables import periodic
 
-__all__ = ["Chore", "Periodic"]
+__all__ = ["Chore", "MakeDue", "Periodic", "ScheduledTriggers", "Triggers"]
 
 log = structlog.get_logger()
 
@@ -37,6 +38,35 @@ log = structlog.get_logger()
 _SEAL_MOST = 1_000
 _HEARTBEAT_S = 10.0
 _UNSEALED_TOO_LONG_MS = 3_600_000
+
+
+MakeDue = Callable[[], Awaitable[None]]
+
+
+class Triggers(Protocol):
+    """What calls again and again, at intervals."""
+
+    def every(self, seconds: float, make_due: MakeDue) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class ScheduledTriggers:
+    """APScheduler on the machine's clock."""
+
+    def __init__(self) -> None:
+        self._scheduler = AsyncIOScheduler(timezone="UTC")
+
+    def every(self, seconds: float, make_due: MakeDue) -> None:
+        self._scheduler.add_job(make_due, "interval", seconds=seconds, max_instances=1)
+
+    def start(self) -> None:
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        self._scheduler.shutdown(wait=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +86,9 @@ class Chore:
 class Periodic:
     """The chores of one process and their triggers."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, triggers: Triggers) -> None:
         self._app = app
+        self._triggers = triggers
         every = app.settings.intervals
         self._check_orders = CheckOrders(
             app.database, app.committer, app.clock, app.randomness, app.aggregator
@@ -82,7 +113,6 @@ class Periodic:
             *self._of_payments(every.processor_events),
         )
         self._critical: set[str] = set()
-        self._scheduler = AsyncIOScheduler(timezone="UTC")
 
     def _of_payments(self, every_s: float) -> tuple[Chore, ...]:
         if self._app.money_in is None:
@@ -101,15 +131,13 @@ class Periodic:
             self._every(chore.every_s, chore.id, chore.kind)
         for currency in self._app.rules.currencies:
             self._every(self._app.settings.intervals.balance_sync, push_id(currency), "push")
-        self._scheduler.start()
+        self._triggers.start()
 
     def stop(self) -> None:
-        self._scheduler.shutdown(wait=False)
+        self._triggers.stop()
 
     def _every(self, seconds: float, row_id: str, kind: str) -> None:
-        self._scheduler.add_job(
-            self.make_due, "interval", seconds=seconds, args=(row_id, kind), max_instances=1
-        )
+        self._triggers.every(seconds, partial(self.make_due, row_id, kind))
 
     async def make_due(self, row_id: str, kind: str) -> None:
         """What a trigger does: nothing but this."""

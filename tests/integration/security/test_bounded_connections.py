@@ -15,7 +15,7 @@ import uvicorn
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from tidegate.cli.http_protocol import HEAD_BYTES_MAX, BoundedHttp
+from tidegate.api.http_protocol import HEAD_BYTES_MAX, BoundedHttp
 from tidegate.cli.serve import _server_options
 from tidegate.settings import load
 

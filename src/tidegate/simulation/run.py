@@ -1,0 +1,166 @@
+"""One seed, played from the first order to the last judgement."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import random
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tidegate.db.engine import InlineExecutor, open_database
+from tidegate.db.url import parse
+from tidegate.observability.logging import configure
+from tidegate.simulation.evidence import Evidence, read_evidence
+from tidegate.simulation.invariants import Companies, judge
+from tidegate.simulation.loop import SimulatedLoop, Stuck
+from tidegate.simulation.party import Party
+from tidegate.simulation.plan import Plan
+from tidegate.simulation.service import SimulatedTime
+from tidegate.simulation.template import make_template
+from tidegate.simulation.unfinished import unfinished
+from tidegate.simulation.watch import Watch
+from tidegate.simulation.world import SECRET_KEY, SECRETS, World
+from tidegate.users.rules import UserRules
+
+__all__ = ["Outcome", "Stage"]
+
+# The longest that the node may need to come to rest once nothing goes wrong any more.
+_REST_S = 3_600.0
+_LOOK_S = (2.0, 30.0)
+_MEMORY = Path("/dev/shm")  # noqa: S108 -- where there is one, no disk is waited for
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a plan. ``broken`` are the promises that were not kept; none is good."""
+
+    plan: Plan
+    digest: str = ""
+    broken: list[str] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    log: str = ""
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def held(self) -> bool:
+        return not self.broken
+
+
+class Stage:
+    """A place for runs, one after the other: a directory, and a database to begin with."""
+
+    def __init__(self) -> None:
+        place = str(_MEMORY) if _MEMORY.is_dir() else None
+        self._directory = Path(tempfile.mkdtemp(prefix="tidegate-simulate-", dir=place))
+        self._template = self._directory / "template.sqlite3"
+        # Torn-off coroutines say so when they are thrown away; nobody needs to hear it.
+        self._hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
+        loop = SimulatedLoop()
+        rules = UserRules((SECRET_KEY,))
+        party = Party("setup")
+        try:
+            self._token: str = loop.run_until_complete(
+                loop.create_task(
+                    make_template(self._template, SimulatedTime(loop), rules),
+                    context=party.context,
+                )
+            )
+        finally:
+            loop.close()
+
+    def close(self) -> None:
+        sys.unraisablehook = self._hook
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def run(self, plan: Plan) -> Outcome:
+        """Play ``plan``; never raises for what the node does."""
+        outcome = Outcome(plan)
+        random.seed(plan.seed)  # libraries ask it
+        log = io.StringIO()
+        configure("INFO", json=True, stream=log)
+        directory = Path(tempfile.mkdtemp(dir=self._directory))
+        loop = SimulatedLoop()
+        asyncio.set_event_loop(loop)
+        keeper = Party("keeper")
+        world = World(plan, loop, keeper, self._template, directory, self._token)
+        watch = Watch(world.database)
+        try:
+            main = loop.create_task(_play(world, watch, outcome), context=keeper.context.copy())
+            loop.run_until_complete(main)
+        except (Stuck, TimeoutError) as error:
+            outcome.broken.append(f"{type(error).__name__}: {error}")
+        finally:
+            loop.run_until_complete(world.close())
+            asyncio.set_event_loop(None)
+            watch.close()
+            loop.close()
+            shutil.rmtree(directory, ignore_errors=True)
+        outcome.log = log.getvalue()
+        outcome.broken += watch.seen
+        outcome.broken += [f"in a callback: {fault}" for fault in loop.faults]
+        outcome.broken += _told_secrets(outcome.log, plan)
+        outcome.digest = world.trace.digest
+        outcome.trace = world.trace.lines()
+        outcome.figures |= {
+            "simulated_s": loop.time(),
+            "turns": loop.turns,
+            "commits": watch.commits,
+            "lives": world.service.lives if hasattr(world, "service") else 0,
+            "struck": sum(world.network.struck.values()),
+        }
+        return outcome
+
+
+async def _play(world: World, watch: Watch, outcome: Outcome) -> None:
+    await world.open()
+    world.service.on_commit = watch.look
+    await world.play()
+    world.heal()
+    evidence = await _rest(world, outcome)
+    outcome.broken += judge(evidence, _companies(world))
+    world.service.on_commit = lambda: None
+
+
+async def _rest(world: World, outcome: Outcome) -> Evidence:
+    """Wait until nothing is to be done any more, and say what is left after too long."""
+    reader = open_database(
+        parse(f"sqlite:///{world.database}"), world.time, executor=lambda name: InlineExecutor()
+    )
+    ends, wait_s = world.loop.time() + _REST_S, _LOOK_S[0]
+    try:
+        while True:
+            await asyncio.sleep(wait_s)
+            wait_s = min(wait_s * 1.5, _LOOK_S[1])
+            evidence = await reader.read(lambda c: read_evidence(c, world.time.now_ms()))
+            left = list(unfinished(evidence))
+            quiet = not world.aggregator.busy and not world.bank.courier.waiting
+            if quiet and not left and not world.cards.courier.waiting:
+                return evidence
+            if world.loop.time() > ends:
+                outcome.broken += [f"unfinished: {one}" for one in left] or ["no rest"]
+                return evidence
+    finally:
+        await reader.close()
+
+
+def _companies(world: World) -> Companies:
+    return Companies(
+        orders=list(world.aggregator.orders.values()),
+        violations=world.aggregator.judge(),
+        bank=world.bank.books,
+        transfers=list(world.bank.transfers),
+        cards=world.cards.books,
+        receiver=world.shop.receiver,
+        sales=world.buyer.sales,
+        doubled=world.network.doubled,
+    )
+
+
+def _told_secrets(log: str, plan: Plan) -> list[str]:
+    """No secret, name or account number stands in the log."""
+    secret = [*SECRETS, *(order.account for order in plan.orders)]
+    return [f"the log holds {word!r}" for word in secret if word in log]
