@@ -17,6 +17,7 @@ from tidegate.cli import (
     payments,
     sandbox,
     serve,
+    simulate,
     switches,
     users,
     webhooks,
@@ -58,6 +59,7 @@ ledger.register(app)
 orders.register(app)
 payments.register(app)
 sandbox.register(app)
+simulate.register(app)
 switches.register(app)
 webhooks.register(app)
 users.register(app)

@@ -18,8 +18,8 @@ from fastapi import FastAPI
 from tidegate import migrations
 from tidegate.api.app import make_app
 from tidegate.api.deps import Deps, make_deps
-from tidegate.bootstrap import build
 from tidegate.api.http_protocol import BoundedHttp
+from tidegate.bootstrap import build
 from tidegate.clock import SystemClock
 from tidegate.db.engine import open_database
 from tidegate.db.lock import ServingLock

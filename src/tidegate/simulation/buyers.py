@@ -34,11 +34,14 @@ _SETTLED = {"succeeded", "failed", "canceled", "requires_capture", "requires_act
 
 @dataclass
 class Sale:
-    """A sale and what its buyer heard: ``answers`` by key, ``gave_up`` says at what."""
+    """A sale and what its buyer heard: ``answers`` by key, ``heard`` of each wish (its path's last
+    word, what was asked, the status), ``wrong`` at once, ``gave_up`` at what."""
 
     plan: SalePlan
     payment: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
+    heard: list[tuple[str, Mapping[str, Any], int]] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
     gave_up: str = ""
 
     @property
@@ -141,6 +144,10 @@ class Buyer:
                 await self._wish(sale, f"{path}/refunds", {"amount": amount * 6 // 10})
             case Step.REFUND_REST if status == "succeeded":
                 await self._wish(sale, f"{path}/refunds", {})
+            case Step.REFUND_TWICE if status == "succeeded":
+                wish = {"amount": amount * 6 // 10}
+                both = (self._wish(sale, f"{path}/refunds", wish) for _ in range(2))
+                await asyncio.gather(*both)
             case Step.REFUNDED_THERE if status == "succeeded":
                 await self._refund_there(sale)
             case Step.DISPUTE_WON | Step.DISPUTE_LOST if status == "succeeded":
@@ -197,13 +204,25 @@ class Buyer:
         key = f"wish-{sale.plan.name}-{self._wishes}"
         both = [self._ask(sale, path, body, key) for _ in range(2 if sale.plan.eager else 1)]
         answers = await asyncio.gather(*both)
+        sale.heard.append((path.rpartition("/")[2], body, answers[0][0]))
+        if sale.plan.eager and not path.endswith("/cancel"):  # which has no body
+            await self._misuse(sale, path, body, key)
         return answers[0]
+
+    async def _misuse(self, sale: Sale, path: str, body: Mapping[str, Any], key: str) -> None:
+        """The same key for another wish, by mistake: nobody may take it for the first one."""
+        other = {**body, "amount": body.get("amount", 0) + 1}
+        status, _ = await self._send("POST", path, other, {"Idempotency-Key": key})
+        if status in {200, 201, 202}:
+            sale.wrong.append(f"{key} was answered {status} for another wish than its own")
 
     async def _ask(
         self, sale: Sale, path: str, body: Mapping[str, Any], key: str
     ) -> tuple[int, dict[str, Any]]:
         for _ in range(_TRIES):
             status, answer = await self._send("POST", path, body, {"Idempotency-Key": key})
+            if status == 500:
+                sale.wrong.append(f"{key} was answered 500")
             if status not in _AGAIN and answer.get("code") != _RUNNING:
                 about = answer.get("payment", answer)
                 named = str(about.get("id") or answer.get("code"))

@@ -35,7 +35,7 @@ T = TypeVar("T")
 NODE, BUYER = "node", "buyer"
 PARTIES = ("aggregator", "bank", "cards", "shop", BUYER)
 
-_LASTS_S = 40.0
+_LASTS_S, _AT_ONCE_S = 40.0, 0.05
 _INSTITUTIONS = ("GTBINGLA", "ZEIBNGLA", "ABNGNGLA", "OPAYNGPC", "KUDANGPC")
 _CARDS = (
     "pm_card_visa",
@@ -93,12 +93,14 @@ def draw(seed: int) -> Plan:
 
 
 def _orders(chance: random.Random, count: int, busy: float) -> Iterator[OrderPlan]:
+    at_once = chance.random() < 0.25
     for number in range(count):
         bank = _some(chance, list(BankFault), busy)
         aggregator = _some(chance, list(AggregatorFault), busy)
         yield OrderPlan(
             name=f"o{number}",
-            at_s=round(chance.uniform(0, _LASTS_S), 3),
+            # Several in one instant ask for the same float.
+            at_s=round(chance.uniform(0, _AT_ONCE_S if at_once else _LASTS_S), 3),
             order_id=str(uuid.UUID(int=chance.getrandbits(128), version=4)),
             amount=Decimal(chance.choice((1_000, 5_000, 30_000, 80_000, 140_000))),
             account=str(chance.randrange(10**9, 10**10)),
@@ -152,6 +154,7 @@ def _steps(chance: random.Random, card: str, manual: bool) -> tuple[Step, ...]:
         (Step.REFUND_PART, Step.REFUND_PART),
         (Step.REFUND_PART, Step.REFUND_REST),
         (Step.REFUND_REST,),
+        (Step.REFUND_TWICE,),
         (Step.REFUNDED_THERE,),
         (Step.REFUNDED_THERE, Step.REFUND_REST),
         (Step.DISPUTE_WON,),
@@ -170,7 +173,7 @@ def _card_faults(chance: random.Random, busy: float) -> tuple[tuple[str, CardFau
         else:
             key = "lookup" if fault in _LOOKUPS else chance.choice(_CARD_STEPS)
         faults.append((key, fault))
-    return tuple(faults)
+    return tuple(dict.fromkeys(faults))
 
 
 def _upsets(chance: random.Random, wild: float) -> Iterator[Upset]:

@@ -21,7 +21,7 @@ from tidegate.payments.tables import (
     refunds,
     webhook_endpoints,
 )
-from tidegate.payouts.tables import attempts, payouts
+from tidegate.payouts.tables import attempts, observations, payouts
 from tidegate.work.tables import periodic
 
 __all__ = ["Evidence", "Row", "read_evidence"]
@@ -38,6 +38,7 @@ class Evidence:
 
     payouts: tuple[Row, ...]
     attempts: Mapping[str, list[Row]]
+    observations: tuple[Row, ...]
     payments: tuple[Row, ...]
     refunds: tuple[Row, ...]
     disputes: tuple[Row, ...]
@@ -73,6 +74,7 @@ def read_evidence(connection: Connection, now_ms: int) -> Evidence:
     return Evidence(
         payouts=rows(payouts),
         attempts=by_payout,
+        observations=rows(observations),
         payments=rows(payments),
         refunds=rows(refunds),
         disputes=rows(disputes),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tidegate.payments.postings import user_account
 from tidegate.payments.states import DisputeState
-from tidegate.payouts.states import State
+from tidegate.payouts.states import CLOSED_ATTEMPT, State
 from tidegate.sandbox.aggregator import Violation
 from tidegate.sandbox.aggregator.judgement import Wrong
 from tidegate.sandbox.aggregator.orders import PAID as AGGREGATOR_PAID
@@ -22,6 +22,8 @@ from tidegate.sandbox.cards import Kind
 from tidegate.sandbox.shop import Receiver
 from tidegate.simulation.buyers import Sale
 from tidegate.simulation.evidence import Evidence
+from tidegate.simulation.plan import Step
+from tidegate.simulation.world import COOL_OFF_S
 
 __all__ = ["Companies", "judge"]
 
@@ -37,6 +39,9 @@ _EXPLAINS = frozenset(
         "paid_order_offered_again",
     }
 )
+
+
+_TELLS_NOTHING_TAKEN = {("payments", 402), ("payments", 424), ("cancel", 200)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +63,18 @@ def judge(evidence: Evidence, companies: Companies) -> list[str]:
     """Every broken promise, a sentence each."""
     return [
         *_paid_once(evidence, companies),
+        *_given_up(evidence, companies),
+        *_shown(evidence),
         *_agreed(evidence, companies),
         *_held(evidence),
         *_float(evidence, companies),
         *_ledger(evidence),
         *_charged_once(evidence, companies),
         *_refunded(evidence, companies),
+        *_processor(evidence, companies),
         *_added_up(evidence),
         *_answered_once(companies),
+        *_as_told(evidence, companies),
         *_told(evidence, companies),
         *_judged(companies),
     ]
@@ -84,6 +93,26 @@ def _paid_once(evidence: Evidence, companies: Companies) -> Iterator[str]:
         paid = sum(bank.times_paid(row["reference"]) for row in rows)
         if paid > 1 and "paid_after_failure" not in evidence.kinds_of_payout(payout):
             yield f"order {payout['order_id']} was paid {paid} times"
+
+
+def _given_up(evidence: Evidence, companies: Companies) -> Iterator[str]:
+    """What is paid all the same had failed for a reason that may turn, and was waited for."""
+    for row in (row for rows in evidence.attempts.values() for row in rows):
+        if row["state"] in CLOSED_ATTEMPT and companies.bank.times_paid(row["reference"]):
+            since, final = row["cooling_since"], row["final_at"]
+            if since is None or final is None or final - since < COOL_OFF_S * 1000:
+                yield f"{row['reference']} was paid, and given up here without its cool-off"
+
+
+def _shown(evidence: Evidence) -> Iterator[str]:
+    """Figures that are not ours stop the line: a person looks."""
+    attempts = {row["id"]: row for rows in evidence.attempts.values() for row in rows}
+    payouts = {row["id"]: row for row in evidence.payouts}
+    for one in evidence.observations:
+        attempt, shown = attempts[one["attempt_id"]], one["detail"].get("amount")
+        other = shown is not None and shown != attempt["amount"]
+        if other and not evidence.kinds_of_payout(payouts[attempt["payout_id"]]):
+            yield f"{attempt['reference']} was shown over {shown} and nobody is told"
 
 
 def _agreed(evidence: Evidence, companies: Companies) -> Iterator[str]:
@@ -168,6 +197,29 @@ def _refunded(evidence: Evidence, companies: Companies) -> Iterator[str]:
             yield f"payment {row['id']}: {row['amount_refunding']} still set aside for refunds"
 
 
+_SIGNS = {
+    Kind.CHARGED: 1,
+    Kind.REFUNDED: -1,
+    Kind.REFUND_RETURNED: 1,
+    Kind.DISPUTED: -1,
+    Kind.DISPUTE_WON: 1,
+    Kind.FEE: -1,
+    Kind.DISPUTE_FEE: -1,
+    Kind.DISPUTE_FEE_RETURNED: 1,
+}
+
+
+def _processor(evidence: Evidence, companies: Companies) -> Iterator[str]:
+    """Our balance at the processor is what its own lines add up to."""
+    sums: Counter[str] = Counter()
+    for line in companies.cards.lines:
+        sums[f"processor:stripe:balance:{line.currency.upper()}"] += _SIGNS[line.kind] * line.amount
+    held = {p: b for p, b in evidence.balances.items() if p.startswith("processor:stripe:balance:")}
+    for path in sorted(held.keys() | sums.keys()):
+        if held.get(path, 0) != sums[path]:
+            yield f"{path}: the processor has {sums[path]}, the ledger {held.get(path, 0)}"
+
+
 def _added_up(evidence: Evidence) -> Iterator[str]:
     """Each user's payments add up to the ledger account."""
     lost: Counter[str] = Counter()
@@ -187,9 +239,33 @@ def _added_up(evidence: Evidence) -> Iterator[str]:
 def _answered_once(companies: Companies) -> Iterator[str]:
     for sale in companies.sales:
         for key, answers in sale.answers.items():
-            named = {name for status, name in answers}
-            if len(named) > 1:
+            # 202 is "not known yet": another answer may follow it.
+            final = {(status, name) for status, name in answers if status != 202}
+            if len(final) > 1 or len({name for _, name in answers}) > 1:
                 yield f"{key} was answered {answers}"
+
+
+def _as_told(evidence: Evidence, companies: Companies) -> Iterator[str]:
+    """What buyers were told is what the processor did, and nothing that nobody asked for."""
+    made = Counter(row["description"] for row in evidence.payments)
+    returned = Counter(line.payment for line in companies.cards.lines if line.kind is Kind.REFUNDED)
+    for sale in companies.sales:
+        yield from sale.wrong
+        if made[sale.plan.name] > 1:
+            yield f"one wish of {sale.plan.name} made {made[sale.plan.name]} payments"
+        taken = sum(line.amount for line in companies.cards.charges_of(sale.id))
+        wanted = sale.plan.amount
+        asked = sale.plan.steps.count(Step.REFUNDED_THERE)
+        for wish, body, status in sale.heard:
+            asked += wish == "refunds"
+            if wish == "capture" and "amount" in body:
+                wanted = body["amount"]
+            if taken and (wish, status) in _TELLS_NOTHING_TAKEN:
+                yield f"{sale.id}: {wish} was answered {status}, and {taken} was taken"
+        if taken not in {0, wanted}:
+            yield f"{sale.id}: {taken} was taken, {wanted} was wanted"
+        if returned[sale.id] > asked and not sale.gave_up:
+            yield f"{sale.id} was refunded {returned[sale.id]} times, asked for {asked} times"
 
 
 def _told(evidence: Evidence, companies: Companies) -> Iterator[str]:
@@ -199,7 +275,8 @@ def _told(evidence: Evidence, companies: Companies) -> Iterator[str]:
     if arrived is None:
         return
     for payment in evidence.payments:
-        wanted = [row["id"] for row in evidence.events if row["payment_id"] == payment["id"]]
+        events = [row for row in evidence.events if row["payment_id"] == payment["id"]]
+        wanted = [row["id"] for row in sorted(events, key=lambda row: int(row["seq"]))]
         got = [one.id for one in arrived if one.payment == payment["id"]]
         if got != wanted:
             yield f"payment {payment['id']}: {len(wanted)} events, {len(got)} of them told in order"

@@ -1,7 +1,7 @@
 """What happens in a run, as data: every part has a name, and a run can be made of some of them.
 
-Names are ``o0`` (orders), ``s0`` (sales), ``f0`` (faults). Times are seconds after the node is
-ready; numbers count exchanges or commits since then.
+Names are ``o0`` (orders), ``s0`` (sales), ``f0`` (what befalls everybody). Times are seconds after
+the node is ready; numbers count exchanges or commits since then.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Step(StrEnum):
     CANCEL = "canceled"
     REFUND_PART = "refund of 60 %"
     REFUND_REST = "refund of the rest"
+    REFUND_TWICE = "two refunds of 60 %, at the same moment"
     DISPUTE_WON = "dispute won"
     DISPUTE_LOST = "dispute lost"
     REFUNDED_THERE = "refund at the processor's page"
@@ -156,7 +157,7 @@ Upset = WireFault | Crash | Apart | Down | Skew
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All of a run. ``hardened`` runs keep the account short, so that float runs out."""
+    """All of a run. ``opening`` is what the node has at the bank, in naira."""
 
     seed: int
     opening: Decimal
@@ -166,18 +167,61 @@ class Plan:
 
     @property
     def names(self) -> list[str]:
-        """Of all parts."""
-        return [part.name for part in (*self.orders, *self.sales, *self.upsets)]
+        """Of all parts: ``o0``, its fault ``o0.bank:drop_before``, ``s0``, its step ``s0.1``, its
+        fault ``s0.confirm:drop_after``, ``f0``."""
+        return [
+            *(name for order in self.orders for name in _names_of_order(order)),
+            *(name for sale in self.sales for name in _names_of_sale(sale)),
+            *(upset.name for upset in self.upsets),
+        ]
 
     def only(self, names: Collection[str]) -> Plan:
-        """The same without the parts that are not named; faults of an order named ``o0.2`` are
-        parts of their own. Raises ``ValueError`` for a name that is not there."""
+        """The same without the parts that are not named. Raises ``ValueError`` for a name that is
+        not there."""
         unknown = sorted(set(names) - set(self.names))
         if unknown:
-            raise ValueError(f"seed {self.seed} has no {', '.join(unknown)}")
+            raise ValueError(f"Seed {self.seed} has no part {', '.join(unknown)}.")
         return replace(
             self,
-            orders=tuple(part for part in self.orders if part.name in names),
-            sales=tuple(part for part in self.sales if part.name in names),
-            upsets=tuple(part for part in self.upsets if part.name in names),
+            orders=tuple(_order_of(one, names) for one in self.orders if one.name in names),
+            sales=tuple(_sale_of(one, names) for one in self.sales if one.name in names),
+            upsets=tuple(one for one in self.upsets if one.name in names),
         )
+
+
+def _names_of_order(order: OrderPlan) -> list[str]:
+    return [
+        order.name,
+        *(f"{order.name}.bank:{fault}" for fault in order.bank),
+        *(f"{order.name}.aggregator:{fault}" for fault in order.aggregator),
+    ]
+
+
+def _order_of(order: OrderPlan, names: Collection[str]) -> OrderPlan:
+    return replace(
+        order,
+        bank=tuple(fault for fault in order.bank if f"{order.name}.bank:{fault}" in names),
+        aggregator=tuple(
+            fault for fault in order.aggregator if f"{order.name}.aggregator:{fault}" in names
+        ),
+    )
+
+
+def _names_of_sale(sale: SalePlan) -> list[str]:
+    return [
+        sale.name,
+        *(f"{sale.name}.{place}" for place in range(len(sale.steps))),
+        *(f"{sale.name}.{key}:{fault}" for key, fault in sale.faults),
+    ]
+
+
+def _sale_of(sale: SalePlan, names: Collection[str]) -> SalePlan:
+    return replace(
+        sale,
+        steps=tuple(
+            step for place, step in enumerate(sale.steps) if f"{sale.name}.{place}" in names
+        ),
+        faults=tuple(
+            (key, fault) for key, fault in sale.faults if f"{sale.name}.{key}:{fault}" in names
+        ),
+    )

@@ -16,7 +16,11 @@ __all__ = ["Watch"]
 
 S = TypeVar("S", bound=StrEnum)
 
-_BELOW = "SELECT path, balance FROM accounts WHERE floor AND balance < 0"
+# Said here once more: what the chart says of floors is judged as well.
+_BELOW = (
+    "SELECT path, balance FROM accounts WHERE balance < 0 AND (path LIKE 'psp:%:available:%' "
+    "OR path LIKE 'psp:%:reserved:%' OR path LIKE 'payments:refunding:%')"
+)
 _TWICE = (
     "SELECT payout_id FROM attempts WHERE state NOT IN (SELECT value FROM json_each(?)) "
     "GROUP BY payout_id HAVING count(*) > 1"

@@ -44,7 +44,10 @@ from tidegate.simulation.plan import (
 from tidegate.simulation.service import NODE_PORT, Service, SimulatedTime
 from tidegate.simulation.trace import Trace
 
-__all__ = ["ACCOUNT", "SECRETS", "SECRET_KEY", "World"]
+__all__ = ["ACCOUNT", "COOL_OFF_S", "SECRETS", "SECRET_KEY", "World"]
+
+COOL_OFF_S = 4
+"""How long a transfer rests that failed for a reason which may still turn into success."""
 
 # Windows of the contract, shortened in step: what matters is their order, not their length.
 _NODE = {
@@ -54,7 +57,7 @@ _NODE = {
     "LOOKUP_STEADY": "2",
     "NOT_FOUND_COUNT": "3",
     "NOT_FOUND_WINDOW": "6",
-    "COOL_OFF": "4",
+    "COOL_OFF": str(COOL_OFF_S),
     "PSP_REST": "1",
     "LENCO_TIMEOUT": "5",
     "AGGREGATOR_TIMEOUT": "10",
