@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.requests import Request
 
@@ -25,7 +25,7 @@ from tidegate.errors import (
     ValidationFailed,
 )
 
-__all__ = ["ACT", "LIST", "ORIGIN", "SHOW", "act", "due_of", "instant", "lines_of", "steps_of"]
+__all__ = ["ACT", "LIST", "ORIGIN", "SHOW", "act", "due_of", "instant"]
 
 ORIGIN: Final = "api"
 """Where an action came from, in the operators' log."""
@@ -48,38 +48,6 @@ ACT: Final[tuple[type[TidegateError], ...]] = (
 )
 
 
-class _Step(Protocol):
-    """A step of either product's ``waiting``."""
-
-    @property
-    def row(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def what(self) -> str: ...
-    @property
-    def at(self) -> int: ...
-    @property
-    def now(self) -> bool: ...
-    @property
-    def late_ms(self) -> int: ...
-    @property
-    def tries(self) -> int: ...
-
-
-class _Line(Protocol):
-    """A line of either product's story."""
-
-    @property
-    def at(self) -> int: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def what(self) -> str: ...
-    @property
-    def data(self) -> Mapping[str, Any]: ...
-
-
 async def act(request: Request, unit: Unit) -> None:
     """Commit an operator's unit. Raises ``Conflict`` when the rows changed since they were read."""
     try:
@@ -96,27 +64,3 @@ def instant(at_ms: int | None) -> str | None:
 def due_of(row: Row) -> dict[str, Any] | None:
     """What is due on a row of the queue."""
     return None if row["due_at"] is None else {"kind": row["kind"], "at": rfc3339(row["due_at"])}
-
-
-def steps_of(steps: Iterable[_Step]) -> list[dict[str, Any]]:
-    """Steps as they are shown."""
-    return [
-        {
-            "what": step.what,
-            "kind": step.kind,
-            "row": step.row,
-            "at": rfc3339(step.at),
-            "now": step.now,
-            "late_ms": step.late_ms,
-            "tries": step.tries,
-        }
-        for step in steps
-    ]
-
-
-def lines_of(lines: Sequence[_Line]) -> list[dict[str, Any]]:
-    """A story as it is shown."""
-    return [
-        {"at": rfc3339(line.at), "kind": line.kind, "what": line.what, "data": dict(line.data)}
-        for line in lines
-    ]

@@ -25,8 +25,6 @@ from tidegate.api.ops_common import (
     act,
     due_of,
     instant,
-    lines_of,
-    steps_of,
 )
 from tidegate.api.ops_models import (
     BALANCES_EXAMPLE,
@@ -50,6 +48,8 @@ from tidegate.payouts.story import Story, read_story, recipient_shown
 from tidegate.payouts.tables import payouts, psp_balances
 from tidegate.payouts.waiting import waiting
 from tidegate.settings.rules import switches_of
+from tidegate.work.story import lines_shown
+from tidegate.work.waiting import waiting_shown
 
 __all__ = ["router"]
 
@@ -128,9 +128,9 @@ async def order(request: Request, identity: IsOperator, name: _OrderName) -> Ord
         {
             "order": _order(story.payout),
             "recipient": recipient_shown(story.payout["recipient"]),
-            "waiting": {"on": state.on, "why": state.why, "next": steps_of(state.steps)},
+            "waiting": waiting_shown(state),
             "open_cases": [case["id"] for case in story.open_cases],
-            "story": lines_of(story.lines),
+            "story": lines_shown(story.lines),
         }
     )
 

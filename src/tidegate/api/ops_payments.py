@@ -12,7 +12,7 @@ from tidegate.api.guard import CardGuardedRoute
 from tidegate.api.identity import IsOperator
 from tidegate.api.limits import limit_writes
 from tidegate.api.openapi import answer, problems
-from tidegate.api.ops_common import ACT, LIST, ORIGIN, SHOW, act, due_of, lines_of, steps_of
+from tidegate.api.ops_common import ACT, LIST, ORIGIN, SHOW, act, due_of
 from tidegate.api.ops_models import (
     OPS_PAYMENT_EXAMPLE,
     PAYMENT_STORY_EXAMPLE,
@@ -32,6 +32,8 @@ from tidegate.payments.store import Row, payment_by_id
 from tidegate.payments.story import Story, read_story
 from tidegate.payments.view import payment_view, refund_view
 from tidegate.payments.waiting import waiting
+from tidegate.work.story import lines_shown
+from tidegate.work.waiting import waiting_shown
 
 __all__ = ["router"]
 
@@ -103,9 +105,9 @@ async def payment(request: Request, identity: IsOperator, payment_id: PaymentId)
                 }
                 for row in story.disputes
             ],
-            "waiting": {"on": state.on, "why": state.why, "next": steps_of(state.steps)},
+            "waiting": waiting_shown(state),
             "open_cases": [case["id"] for case in story.open_cases],
-            "story": lines_of(story.lines),
+            "story": lines_shown(story.lines),
         }
     )
 

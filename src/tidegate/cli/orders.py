@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import typer
@@ -23,15 +22,18 @@ from tidegate.cli.output import (
     show_table,
     styled,
 )
+from tidegate.cli.story_parts import due_shown, print_waiting, said
 from tidegate.clock import SystemClock
 from tidegate.db.identity import read_node_id
 from tidegate.errors import NotFound
 from tidegate.payouts.readings import find_payout, list_payouts
 from tidegate.payouts.states import State
 from tidegate.payouts.store import Row
-from tidegate.payouts.story import Line, Story, read_story, recipient_shown
-from tidegate.payouts.waiting import Step, Waiting, step_of, waiting
+from tidegate.payouts.story import Story, read_story, recipient_shown
+from tidegate.payouts.waiting import waiting
 from tidegate.settings.rules import rules_of
+from tidegate.work.story import lines_shown
+from tidegate.work.waiting import Waiting, waiting_shown
 
 __all__ = ["list_orders", "register", "show_order"]
 
@@ -88,7 +90,7 @@ def list_orders(
                 row["currency"],
                 row["psp"] or "",
                 age(row["created_at"], now_ms),
-                _due(row, now_ms),
+                due_shown(row, now_ms, kinds=True),
                 row["reason_code"] or "",
             )
             for row in rows
@@ -98,15 +100,6 @@ def list_orders(
     )
     if len(rows) == limit:
         say(f"These are the newest {limit}; --limit shows more.")
-
-
-def _due(row: Row, now_ms: int) -> str:
-    step = step_of(row, now_ms)
-    if step is None:
-        return ""
-    if step.now:
-        return f"{step.kind} now"
-    return f"{step.kind} late" if step.late_ms else f"{step.kind} {age(step.at, now_ms)}"
 
 
 def show_order(
@@ -147,7 +140,7 @@ def show_order(
     else:
         _print_head(story, now_ms)
         _print_lines(story, full)
-        _print_waiting(state, now_ms)
+        print_waiting(state, now_ms)
 
 
 def _print_head(story: Story, now_ms: int) -> None:
@@ -184,41 +177,13 @@ def _print_lines(story: Story, full: bool) -> None:
         before = line.at
         out.print(moment_text + Text(f"{line.kind:<11}  ") + Text(clean(line.what)), soft_wrap=True)
         if full:
-            for name, text in _said(line):
+            for name, text in said(line, _BODIES):
                 out.print(Text(f"{'':38}{name}: {clean(text)}", style="dim"), soft_wrap=True)
     out.print()
 
 
 def _since(ms: int) -> str:
     return f"+{ms} ms" if ms < 10_000 else f"+{ms // 1000} s"
-
-
-def _said(line: Line) -> list[tuple[str, str]]:
-    texts = [(name, line.data[name]) for name in _BODIES if line.data.get(name)]
-    return [
-        (name, text if isinstance(text, str) else json.dumps(text, ensure_ascii=False))
-        for name, text in texts
-    ]
-
-
-def _print_waiting(state: Waiting, now_ms: int) -> None:
-    pairs(
-        [
-            ("waits for", state.on),
-            ("why", state.why),
-            *(
-                (("next" if not place else ""), _next(step, now_ms))
-                for place, step in enumerate(state.steps)
-            ),
-        ]
-    )
-
-
-def _next(step: Step, now_ms: int) -> str:
-    when = "now" if step.now else age(step.at, now_ms)
-    if step.late_ms:
-        when = f"due since {instant(step.at)}"
-    return f"{step.what}: {when}"
 
 
 def _order_json(row: Row) -> dict[str, Any]:
@@ -236,25 +201,7 @@ def _story_json(story: Story, state: Waiting) -> dict[str, Any]:
             **_order_json(story.payout),
             "recipient": recipient_shown(story.payout["recipient"]),
         },
-        "waiting": {
-            "on": state.on,
-            "why": state.why,
-            "next": [
-                {
-                    "what": step.what,
-                    "kind": step.kind,
-                    "row": step.row,
-                    "at": instant(step.at),
-                    "now": step.now,
-                    "late_ms": step.late_ms,
-                    "tries": step.tries,
-                }
-                for step in state.steps
-            ],
-        },
+        "waiting": waiting_shown(state),
         "open_cases": [case["id"] for case in story.open_cases],
-        "story": [
-            {"at": instant(line.at), "kind": line.kind, "what": line.what, "data": line.data}
-            for line in story.lines
-        ],
+        "story": lines_shown(story.lines),
     }

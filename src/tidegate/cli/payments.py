@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
@@ -26,6 +25,7 @@ from tidegate.cli.output import (
     show_table,
     styled,
 )
+from tidegate.cli.story_parts import due_shown, print_waiting, said
 from tidegate.clock import Randomness, SystemClock
 from tidegate.db.committer import Unit
 from tidegate.errors import Conflict, NotFound, Stale
@@ -34,10 +34,12 @@ from tidegate.payments.readings import PaymentFilter, list_payments, list_refund
 from tidegate.payments.resolve import close_as_failed, look_again, read_doubt
 from tidegate.payments.states import State, public_status
 from tidegate.payments.store import Row, payment_by_id
-from tidegate.payments.story import Line, Story, read_story
+from tidegate.payments.story import Story, read_story
 from tidegate.payments.tables import disputes
-from tidegate.payments.waiting import Step, Waiting, step_of, waiting
+from tidegate.payments.waiting import waiting
 from tidegate.settings import Settings
+from tidegate.work.story import lines_shown
+from tidegate.work.waiting import Waiting, waiting_shown
 
 __all__ = ["register"]
 
@@ -136,7 +138,7 @@ def list_them(
                 amount(row["amount_refunded"], row["currency"]) if row["amount_refunded"] else "",
                 row["user_id"],
                 age(row["created_at"], now_ms),
-                _due(row, now_ms),
+                due_shown(row, now_ms, kinds=False),
                 row["failure_code"] or "",
             )
             for row in rows
@@ -162,16 +164,7 @@ def show(
         return
     _print_head(story.payment, now_ms)
     _print_lines(story, full)
-    pairs(
-        [
-            ("waits for", state.on),
-            ("why", state.why),
-            *(
-                ("next" if not place else "", _next(step, now_ms))
-                for place, step in enumerate(state.steps)
-            ),
-        ]
-    )
+    print_waiting(state, now_ms)
 
 
 def refunds(payment: str = _PAYMENT, as_json: bool = JsonOption) -> None:
@@ -266,15 +259,6 @@ def _find(connection: Connection, payment_id: str) -> Row:
     return row
 
 
-def _due(row: Row, now_ms: int) -> str:
-    step = step_of(row, now_ms)
-    if step is None:
-        return ""
-    if step.now:
-        return "now"
-    return "late" if step.late_ms else age(step.at, now_ms)
-
-
 def _show_parts(kind: str, rows: Sequence[Row], now_ms: int, empty: str) -> None:
     show_table(
         (kind, "payment", "state", "amount", "currency", "made", "due", "at the processor", "why"),
@@ -286,7 +270,7 @@ def _show_parts(kind: str, rows: Sequence[Row], now_ms: int, empty: str) -> None
                 amount(row["amount"], row["currency"] or ""),
                 row["currency"] or "",
                 age(row["created_at"], now_ms),
-                _due(row, now_ms),
+                due_shown(row, now_ms, kinds=False),
                 row["processor_reference"] or "",
                 row["reason"] or "",
             )
@@ -323,24 +307,9 @@ def _print_lines(story: Story, full: bool) -> None:
         when = Text(f"{instant(line.at)}  ", style="dim")
         out.print(when + Text(f"{line.kind:<9}  ") + Text(clean(line.what)), soft_wrap=True)
         if full:
-            for name, text in _said(line):
+            for name, text in said(line, _BODIES):
                 out.print(Text(f"{'':26}{name}: {clean(text)}", style="dim"), soft_wrap=True)
     out.print()
-
-
-def _said(line: Line) -> list[tuple[str, str]]:
-    texts = [(name, line.data[name]) for name in _BODIES if line.data.get(name)]
-    return [
-        (name, text if isinstance(text, str) else json.dumps(text, ensure_ascii=False))
-        for name, text in texts
-    ]
-
-
-def _next(step: Step, now_ms: int) -> str:
-    when = "now" if step.now else age(step.at, now_ms)
-    if step.late_ms:
-        when = f"due since {instant(step.at)}"
-    return f"{step.what}: {when}"
 
 
 def _payment_json(row: Row) -> dict[str, Any]:
@@ -370,25 +339,7 @@ def _story_json(story: Story, state: Waiting) -> dict[str, Any]:
         },
         "refunds": [_part_json(row, _REFUND) for row in story.refunds],
         "disputes": [_part_json(row, _DISPUTE) for row in story.disputes],
-        "waiting": {
-            "on": state.on,
-            "why": state.why,
-            "next": [
-                {
-                    "what": step.what,
-                    "kind": step.kind,
-                    "row": step.row,
-                    "at": instant(step.at),
-                    "now": step.now,
-                    "late_ms": step.late_ms,
-                    "tries": step.tries,
-                }
-                for step in state.steps
-            ],
-        },
+        "waiting": waiting_shown(state),
         "open_cases": [case["id"] for case in story.open_cases],
-        "story": [
-            {"at": instant(line.at), "kind": line.kind, "what": line.what, "data": line.data}
-            for line in story.lines
-        ],
+        "story": lines_shown(story.lines),
     }

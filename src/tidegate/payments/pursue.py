@@ -46,6 +46,7 @@ from tidegate.ports.cards import (
     Refused,
     Unknown,
 )
+from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
 
 __all__ = ["Pursue", "key_of"]
@@ -54,6 +55,9 @@ Ended = Found | Missing | Declined | Refused | NotSent | Unknown
 
 # Quick repeats of what was certainly not sent, while somebody waits for the answer.
 _QUICK_MS = (150, 600)
+
+# So often a payment at rest is asked for soon again while no answer comes.
+_TRIES_AT_REST = 8
 
 _FINAL = frozenset({IntentStatus.SUCCEEDED, IntentStatus.CANCELED})
 _STEPS = {State.CONFIRMING: "confirm", State.CAPTURING: "capture", State.CANCELING: "cancel"}
@@ -300,6 +304,11 @@ class Pursue:
             return await self._again(claimed, journal)
         answered = looked and learnt is not None
         at_rest = WAITING | ENDED | ({State.PROCESSING} if answered else frozenset())
+        silent = looked and state is before and isinstance(ended, NotSent | Unknown)
+        if silent and state in at_rest and claimed.tries < _TRIES_AT_REST:
+            # What prompted the question (an event, perhaps) is not answered yet.
+            wait_ms = exponential_ms(claimed.tries, self._randomness)
+            return await self._commit(claimed, journal, Next(KIND, wait_ms), again=True)
         if state is before and state not in at_rest:
             not_sent = isinstance(ended, NotSent) and not looked
             return await self._later(claimed, journal, not_sent=not_sent)

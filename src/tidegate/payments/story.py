@@ -7,7 +7,7 @@ clients were told (it may hold their own data, or a client secret), is redacted 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, LargeBinary, func, literal, or_, select
@@ -28,8 +28,9 @@ from tidegate.payments.tables import (
     payment_events,
     refunds,
 )
+from tidegate.work.story import Line
 
-__all__ = ["Line", "Story", "read_story"]
+__all__ = ["Story", "read_story"]
 
 # A webhook may overtake our own commit, and the clocks of two processes differ.
 _EARLIER_MS: Final = 60_000
@@ -48,18 +49,6 @@ _ORDER: Final = (
     "case",
     "action",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that happened. ``at`` is Unix milliseconds, ``kind`` one of key, event, refund,
-    dispute, entry, exchange, webhook, delivery, case, action; ``data`` holds JSON types only,
-    amounts in minor units."""
-
-    at: int
-    kind: str
-    what: str
-    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

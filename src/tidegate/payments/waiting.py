@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from tidegate.payments.states import State
+from tidegate.work.waiting import Waiting, steps_of
 
-__all__ = ["Step", "Waiting", "step_of", "waiting"]
+__all__ = ["waiting"]
 
 Row = Mapping[str, Any]
 
@@ -25,43 +25,8 @@ _VERBS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something that will be done. ``at`` is Unix milliseconds; ``now``: somebody is at it.
-
-    ``late_ms`` is for how long it has been due without anybody at it (0: it is not due yet).
-    """
-
-    row: str
-    kind: str
-    what: str
-    at: int
-    now: bool = False
-    late_ms: int = 0
-    tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """``on`` is what is waited for: nothing, the service, the client, a processor by its name, or
-    a person. ``why`` is one or more sentences; ``steps`` are in the order of their moments."""
-
-    on: str
-    why: str
-    steps: tuple[Step, ...]
-
-
-def step_of(row: Row, now_ms: int) -> Step | None:
-    """What is due on a row of the queue; ``None`` if nothing is."""
-    if row["due_at"] is None:
-        return None
-    kind, due_at = str(row["kind"]), int(row["due_at"])
-    what, leased_until = _VERBS.get(kind, f"do {kind!r}"), row["leased_until"]
-    if leased_until is not None and leased_until > now_ms:
-        return Step(row["id"], kind, what, due_at, now=True, tries=row["tries"])
-    # A lease that ran out: its holder died, and whoever looks next takes the row.
-    late_ms = max(0, now_ms - max(due_at, leased_until or 0))
-    return Step(row["id"], kind, what, due_at, late_ms=late_ms, tries=row["tries"])
+def _what(kind: str) -> str:
+    return _VERBS.get(kind, f"do {kind!r}")
 
 
 def waiting(
@@ -72,8 +37,7 @@ def waiting(
     now_ms: int,
 ) -> Waiting:
     """Say what ``payment`` waits for; the other rows are all that belong to it."""
-    due = [step_of(row, now_ms) for row in (payment, *refunds, *disputes)]
-    steps = tuple(sorted((step for step in due if step is not None), key=lambda step: step.at))
+    steps = steps_of((payment, *refunds, *disputes), now_ms, _what)
     on, why = _of_state(payment)
     if any(case["kind"] in _HELD for case in open_cases):
         on = _PERSON

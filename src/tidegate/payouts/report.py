@@ -195,9 +195,10 @@ class Report:
         said = (*said, *answer.exchanges)
         if answer.said is Said.DONE:
             await self._told.reported(claimed, said, answer.message, told_pending_at=told_pending)
-        elif _conclusive(answer):
+        elif _conclusive(answer) and not _stands_already(row, answer):
             await self._told.refused(claimed, said, answer.message, answer)
         else:
+            # What stands there may be ours, told in answer to a question: the next turn asks.
             await self._told.later(claimed, said, answer, told_pending_at=told_pending)
 
     def _may_have_been_polled(self, row: Row) -> bool:
@@ -289,3 +290,11 @@ class Report:
 
 def _conclusive(answer: SayAnswer) -> bool:
     return answer.said not in {Said.NOT_SENT, Said.UNKNOWN, Said.MISCONFIGURED}
+
+
+def _stands_already(row: Row, answer: SayAnswer) -> bool:
+    """The transaction that is in the way is this payout's own, by one of its two names."""
+    return answer.foreign_tx_id is not None and answer.foreign_tx_id in {
+        row["tx_id"],
+        row["psp_id"],
+    }

@@ -8,7 +8,7 @@ digits, names their initials.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, LargeBinary, bindparam, func, literal, or_, select
@@ -27,8 +27,9 @@ from tidegate.payouts.tables import (
     offers,
     payout_events,
 )
+from tidegate.work.story import Line
 
-__all__ = ["Line", "Story", "read_story", "recipient_shown"]
+__all__ = ["Story", "read_story", "recipient_shown"]
 
 # A webhook may overtake our own commit, and the clocks of two processes differ.
 _EARLIER_MS: Final = 60_000
@@ -46,18 +47,6 @@ _ORDER: Final = (
     "case",
     "action",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that happened. ``at`` is Unix milliseconds, ``kind`` one of offer, event,
-    attempt, entry, exchange, webhook, observation, case, action; ``data`` holds JSON types only,
-    amounts in minor units."""
-
-    at: int
-    kind: str
-    what: str
-    data: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,40 +7,14 @@ Both are read here as the verbs would read them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.states import CLOSED_ATTEMPT, ENDED, AttemptState, State
 from tidegate.payouts.store import Row, standing_attempt
+from tidegate.work.waiting import Step, Waiting, steps_of
 
-__all__ = ["Step", "Waiting", "step_of", "waiting"]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Something that will be done. ``at`` is Unix milliseconds; ``now``: a worker is at it.
-
-    ``late_ms`` is for how long it has been due without anybody at it (0: it is not due yet).
-    """
-
-    row: str
-    kind: str
-    what: str
-    at: int
-    now: bool = False
-    late_ms: int = 0
-    tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """``on`` is what is waited for: nothing, the node, the aggregator, a PSP by its name, time,
-    or a person. ``why`` is one or more sentences; ``steps`` are in the order of their moments."""
-
-    on: str
-    why: str
-    steps: tuple[Step, ...]
+__all__ = ["waiting"]
 
 
 _NODE: Final = "the node"
@@ -61,19 +35,9 @@ _VERBS_AT: Final = {
 }
 
 
-def step_of(row: Row, now_ms: int) -> Step | None:
-    """What is due on a row of the queue; ``None`` if nothing is."""
-    if row["due_at"] is None:
-        return None
-    kind = str(row["kind"])
+def _what(kind: str) -> str:
     verb, _, psp = kind.partition(":")
-    what = _VERBS_AT[verb].format(psp) if verb in _VERBS_AT else _VERBS.get(verb, f"do {kind!r}")
-    due_at, leased_until = int(row["due_at"]), row["leased_until"]
-    if leased_until is not None and leased_until > now_ms:
-        return Step(row["id"], kind, what, due_at, now=True, tries=row["tries"])
-    # A lease that ran out: its worker died, and whoever looks next takes the row.
-    late = max(0, now_ms - max(due_at, leased_until or 0))
-    return Step(row["id"], kind, what, due_at, late_ms=late, tries=row["tries"])
+    return _VERBS_AT[verb].format(psp) if verb in _VERBS_AT else _VERBS.get(verb, f"do {kind!r}")
 
 
 def waiting(
@@ -87,8 +51,7 @@ def waiting(
 ) -> Waiting:
     """Say what ``payout`` waits for. ``attempts`` are all of it, ``open_cases`` those about it,
     ``last_answers`` a few words by counterparty (``aggregator``, a PSP's name)."""
-    due = [step_of(row, now_ms) for row in (payout, *attempts)]
-    steps = tuple(sorted((step for step in due if step is not None), key=lambda step: step.at))
+    steps = steps_of((payout, *attempts), now_ms, _what)
     state = State(payout["state"])
     reporting = any(step.kind == "report" and step.row == payout["id"] for step in steps)
     standing = standing_attempt(attempts)

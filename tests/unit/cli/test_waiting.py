@@ -8,7 +8,8 @@ import pytest
 
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.states import ENDED, AttemptState, State
-from tidegate.payouts.waiting import Waiting, step_of, waiting
+from tidegate.payouts.waiting import waiting
+from tidegate.work.waiting import Waiting, step_of
 
 NOW = 1_800_000_000_000
 RULES = Rules(
