@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.rows import DONE, Done, Next
 from tidegate.payments.rules import PaymentRules
 from tidegate.payments.states import ENDED, State
 from tidegate.payments.store import Journal, Row
-from tidegate.work.backoff import exponential_ms, scheduled_ms
+from tidegate.work.backoff import aged_ms, exponential_ms, scheduled_ms
 
-__all__ = ["FEE_MS", "FEE_SCHEDULE_S", "KIND", "Agenda"]
+__all__ = ["FEE_MS", "KIND", "Agenda", "fee_wait_ms"]
 
 KIND = "pay"
 """The kind of work of a payment."""
@@ -20,7 +18,13 @@ KIND = "pay"
 _DAY_MS = 86_400_000
 # A captured payment is looked at for its fee until then; after that a person is told.
 FEE_MS = 7 * _DAY_MS
-FEE_SCHEDULE_S = (30, 120, 600, 3_600, 21_600)
+_FEE_FIRST_MS = 30_000
+_FEE_MOST_MS = 6 * 3_600_000
+
+
+def fee_wait_ms(age_ms: int, randomness: Randomness) -> int:
+    """The wait before the processor is asked again how it booked what ended ``age_ms`` ago."""
+    return aged_ms(age_ms, randomness, first_ms=_FEE_FIRST_MS, most_ms=_FEE_MOST_MS)
 
 
 class Agenda:
@@ -59,9 +63,8 @@ class Agenda:
         """It waits for its client or the processor, or has ended: the net under the webhooks."""
         row, state = journal.row, journal.state
         age_ms = self._age_ms(row)
-        schedule: Sequence[int] = self._rules.lookup_schedule_s
+        journal.set(lookups=row["lookups"] + 1)
         if state is State.SUCCEEDED and row["movement"] is None:
-            schedule = FEE_SCHEDULE_S
             if age_ms >= FEE_MS:
                 journal.add(
                     OpenCase(
@@ -72,11 +75,11 @@ class Agenda:
                     )
                 )
                 return DONE
-        elif state in ENDED:
+            return Next(KIND, fee_wait_ms(age_ms, self._randomness))
+        if state in ENDED:
             return DONE
-        wait_ms = scheduled_ms(row["lookups"], age_ms, schedule, self._randomness)
-        journal.set(lookups=row["lookups"] + 1)
-        return Next(KIND, wait_ms)
+        schedule = self._rules.lookup_schedule_s
+        return Next(KIND, scheduled_ms(row["lookups"], age_ms, schedule, self._randomness))
 
     def is_abandoned(self, row: Row) -> bool:
         """Its client was to act, and has not for a long time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from tidegate.cases.store import OpenCase
@@ -10,12 +11,12 @@ from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Operation, Unit
 from tidegate.db.engine import Database
 from tidegate.db.exchanges import Exchange, exchange_row
-from tidegate.db.rows import DONE, Change, Done, Next
+from tidegate.db.rows import DONE, Change, Done, Insert, Next
 from tidegate.errors import Stale, WriteRefused
 from tidegate.ledger.book import Record
 from tidegate.ledger.entry import Entry
 from tidegate.payments import postings
-from tidegate.payments.agenda import FEE_MS, FEE_SCHEDULE_S
+from tidegate.payments.agenda import FEE_MS, fee_wait_ms
 from tidegate.payments.answers import refund_answer
 from tidegate.payments.rules import PaymentRules
 from tidegate.payments.states import RefundEvent, RefundState, refund_after
@@ -149,8 +150,21 @@ class RefundOutcome:
                 journal.announce(f"refund.{state}", refund_view(after))
             return journal.unit()
 
-        await self._on_payment(row["payment_id"], about)
+        try:
+            await self._on_payment(row["payment_id"], about)
+        except Stale:
+            await self._let_go(claimed, kept)
+            raise
         return after
+
+    async def _let_go(self, claimed: Claimed, kept: Sequence[Insert]) -> None:
+        """Too many were at the payment, or the lease is lost: what was heard is kept as evidence,
+        and whoever comes next asks again, now."""
+        give_back = Change(refunds, claimed.id, held=claimed.held, next=Next(KIND), again=True)
+        for unit in (Unit([give_back, *kept]), Unit([*kept])):
+            with suppress(Stale):
+                await self._committer.commit(unit)
+                return
 
     async def _on_payment(self, payment_id: str, about: Callable[[Row], Unit]) -> None:
         """Commit a unit about the payment; when its row moved on meanwhile, read and try again."""
@@ -162,7 +176,8 @@ class RefundOutcome:
             except Stale:
                 if not tries_left:
                     raise
-                await self._clock.sleep(_PAUSE_S)
+                # Not in step with the others who try.
+                await self._clock.sleep(_PAUSE_S * self._randomness.uniform(0.5, 1.5))
             else:
                 return
 
@@ -170,9 +185,7 @@ class RefundOutcome:
         """When the processor is asked again: until the refund has ended and its money is booked."""
         state = RefundState(row["state"])
         age_ms = self._clock.now_ms() - row["updated_at"]
-        schedule: Sequence[int] = self._rules.lookup_schedule_s
         if state is RefundState.SUCCEEDED and row["movement"] is None:
-            schedule = FEE_SCHEDULE_S
             if age_ms >= FEE_MS:
                 operations.append(
                     OpenCase(
@@ -183,8 +196,10 @@ class RefundOutcome:
                     )
                 )
                 return DONE
-        elif state in {RefundState.SUCCEEDED, RefundState.FAILED}:
+            return Next(KIND, fee_wait_ms(age_ms, self._randomness))
+        if state in {RefundState.SUCCEEDED, RefundState.FAILED}:
             return DONE
+        schedule = self._rules.lookup_schedule_s
         return Next(KIND, scheduled_ms(row["lookups"], age_ms, schedule, self._randomness))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tidegate.clock import Randomness
 
-__all__ = ["exponential_ms", "scheduled_ms"]
+__all__ = ["aged_ms", "exponential_ms", "scheduled_ms"]
 
 _JITTER = 0.2
 
@@ -33,3 +33,9 @@ def scheduled_ms(asked: int, age_ms: int, schedule_s: Sequence[int], randomness:
     else:
         wait_s = 3_600
     return round(wait_s * 1000 * randomness.uniform(0.95, 1.1))
+
+
+def aged_ms(age_ms: int, randomness: Randomness, *, first_ms: int, most_ms: int) -> int:
+    """The wait before the next look at something that is ``age_ms`` old: as long again, within
+    bounds. Looks that somebody prompts in between do not postpone the next one."""
+    return round(min(max(age_ms, first_ms), most_ms) * randomness.uniform(0.95, 1.1))

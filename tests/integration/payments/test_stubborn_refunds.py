@@ -11,8 +11,10 @@ import pytest
 from tests.integration.payments.conftest import OpenPayments
 from tests.integration.payments.test_books import post
 from tests.integration.payments.world import World
-from tidegate.errors import AmountExceedsRefundable
+from tidegate.db.exchanges import exchanges
+from tidegate.errors import AmountExceedsRefundable, Stale
 from tidegate.payments import tables
+from tidegate.payments.refund_outcome import RefundOutcome
 from tidegate.ports.cards import Found
 from tidegate.sandbox.faults import CardFault as F
 
@@ -152,3 +154,35 @@ async def test_a_pending_refund_that_nobody_can_find_is_shown_to_a_person(world:
     await world.pass_time(86_400)
     await world.look(refund)
     assert "refund_unknown" in await world.cases()
+
+
+async def test_an_answer_that_could_not_be_written_is_kept_and_asked_for_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many others were at the payment: the evidence stays, and nobody waits for a lease."""
+    payment, _ = await _paid(world)
+
+    async def crowded(*_: Any) -> None:
+        raise Stale()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RefundOutcome, "_on_payment", crowded)
+        answer = await world.refund(payment, 400)
+    assert (answer.status, answer.body["outcome"]) == (202, "unknown")
+    refund = str(answer.body["id"])
+    row = await world.row(tables.refunds, refund)
+    assert (row["state"], row["leased_until"]) == ("asking", None)
+    assert row["due_at"] <= await world.database.read(world.database.now_ms)
+    heard = [one for one in await world.rows(exchanges) if one["subject"] == refund]
+    assert [one["status"] for one in heard] == [200]
+    assert (await world.look(refund))["state"] == "succeeded"
+    assert len(world.processor.refunds_of(payment)) == 1
+
+
+async def test_prompted_looks_do_not_postpone_the_fee(world: World) -> None:
+    """However often somebody asks in the first seconds, it is looked for again within a minute."""
+    payment = str((await world.pay()).body["id"])
+    for _ in range(6):
+        row = await world.look(payment)
+    assert row["movement"] is None
+    assert row["due_at"] - await world.database.read(world.database.now_ms) <= 60_000
