@@ -122,7 +122,7 @@ def url_refusal(url: str, *, debug: bool) -> str | None:
         same = (URL(url, encoded=True).raw_host or "").lower() == host
         # In brackets stand IPv6 addresses; RFC 3986 keeps more for the future, a name to some.
         same = same and ("[" not in parts.netloc or ":" in host)
-    except ValueError:
+    except (ValueError, IndexError):  # the second is yarl's, for a login with brackets and no host
         return "This is not a URL."
     if not host or not same:
         return "The URL names no host."

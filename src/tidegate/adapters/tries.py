@@ -69,7 +69,7 @@ def retry_after_s(headers: Mapping[str, str], clock: Clock) -> float | None:
         return min(float(text), _RETRY_AFTER_S_MAX)
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):  # the second for a year or a zone beyond all numbers
         return None
     until = when if when.tzinfo else when.replace(tzinfo=UTC)
     now = datetime.fromtimestamp(clock.now_ms() / 1000, UTC)

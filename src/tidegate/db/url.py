@@ -29,6 +29,7 @@ _POSTGRESQL = re.compile(
     r"postgres(ql)?(\+(asyncpg|psycopg|psycopg2|psycopg2cffi|psycopg_async|pg8000))?://(?P<rest>.*)",
     re.DOTALL,
 )
+_HOST = re.compile(r"[^\s/?#@\[\]]+")
 _FILE = re.compile(r"[^:?#]+\.(db|sqlite|sqlite3)")
 _TRUE = frozenset({"1", "true", "yes", "on", ""})
 
@@ -94,9 +95,9 @@ class DatabaseUrl:
     def sqlalchemy_url(self) -> str:
         """For ``create_engine`` / ``create_async_engine``. Holds the password: never log it."""
         if self.dialect == "sqlite":
-            return f"sqlite+pysqlite:///{self.path}"
+            return f"sqlite+pysqlite:///{quote(self.path)}"
         secret = f":{quote(self.password, safe='')}" if self.password else ""
-        login = f"{quote(self.user, safe='')}{secret}@" if self.user else ""
+        login = f"{quote(self.user, safe='')}{secret}@" if self.user or secret else ""
         return f"postgresql+asyncpg://{login}{self._address}/{quote(self.database, safe='')}"
 
     @property
@@ -237,6 +238,8 @@ def _postgresql_from(rest: str) -> DatabaseUrl:
     host = query.pop("host", "") or address_host or "localhost"
     if "," in host or "," in address:
         raise _fault("names several hosts: write one, or the address of a proxy before them.")
+    if not host.startswith(("/", "@")) and _HOST.fullmatch(host) is None:
+        raise _fault("has no usable host: write a name or an address, or ?host=/ and a directory.")
     port = _port(query.pop("port", "") or address_port)
     database = query.pop("dbname", "") or unquote(database)
     if not database:

@@ -184,13 +184,22 @@ def _write(value: Writable, quote: Callable[[str], str], number: Callable[[_Numb
         return number(value)
     if isinstance(value, Mapping):
         members = [
-            f"{quote(key)}:{_write(item, quote, number)}" for key, item in sorted(value.items())
+            f"{quote(key)}:{_write(value[key], quote, number)}"
+            for key in sorted(value, key=_in_bytes)
         ]
         return "{" + ",".join(members) + "}"
     # Not any Sequence: bytes are one too.
     if isinstance(value, list | tuple):
         return "[" + ",".join([_write(item, quote, number) for item in value]) + "]"
     raise TypeError(f"{type(value).__name__} has no place in a message")
+
+
+def _in_bytes(key: str) -> bytes:
+    """The key as Go compares it: a byte of a query that is no UTF-8 came as a surrogate."""
+    try:
+        return key.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return key.encode("utf-8", "surrogatepass")
 
 
 def _as_is(value: _Number) -> str:
