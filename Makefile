@@ -38,8 +38,8 @@ demo: $(RUNTIME_READY) ## Watch money move: Tidegate and sandbox counterparties,
 
 # Three processes for two processors, because many tests wait for programs that they started. Files
 # go in their order, so that these tests begin first and quick ones fill the end. What they start is
-# compiled once.
-# in a terminal it would bury what failed.
+# compiled once, before any of it runs. The detail of coverage is in htmlcov/ alone: in a terminal
+# it would bury what failed.
 test: $(DEV_READY) ## Run the tests on SQLite and PostgreSQL; total coverage here, the rest in htmlcov/
 	@$(BIN)/python -m compileall -q src
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report=html $(ARGS)

@@ -38,6 +38,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_RUN] = RunDirectory(Path(handed_over[_HANDED_OVER]))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Coverage is not measured again where SQLite ran the same test: measuring doubles the time."""
+    ids = {item.nodeid for item in items}
+    for item in items:
+        twin = item.nodeid.replace("postgresql", "sqlite")
+        if twin != item.nodeid and twin in ids:
+            item.add_marker("no_cover")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Called by pytest-xdist for each worker before it starts."""

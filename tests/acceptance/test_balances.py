@@ -14,10 +14,10 @@ from tests.acceptance.counterparty.script import drop_before, slowly
 from tests.acceptance.counterparty.world import World, until
 
 # The readings of the bank start no report in the middle of a measurement.
-WORLD = {"BALANCE_PUSH_GAP": "0.5", "BALANCE_SYNC_INTERVAL": "300"}
+WORLD = {"BALANCE_PUSH_GAP": "1", "BALANCE_SYNC_INTERVAL": "300"}
 
-# Reports may be this much closer than the gap, because they travel.
-_GAP_S, _JITTER_S = 0.5, 0.1
+# Reports may be this much closer than the gap, because they travel, on a busy machine too.
+_GAP_S, _JITTER_S = 1.0, 0.6
 
 
 def test_the_first_reports_keep_their_distance_too(world: World) -> None:

@@ -25,7 +25,7 @@ KILLS, KILLS_LONG = 7, 20
 PAUSE_S = 0.06
 # How long after it answers a process may live.
 LIVES_S = (0.02, 0.7)
-SETTLES_S = 45.0
+SETTLES_S = 45.0  # on a quiet machine
 
 TERMS = {
     "offer_ttl_s": 12.0,

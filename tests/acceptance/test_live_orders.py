@@ -24,7 +24,7 @@ def test_happy_path_pays_once_and_reports_pending_then_success(world: World) -> 
     order = world.order()
     world.bank.plan(order.account, "queued", "pending")
     answer = world.offer(order)
-    assert answer.took_s < 1
+    assert answer.took_s < 5, "not after a call of anybody else's"
     assert answer.json["data"] == {"orderId": order.id, "status": "pending"}
     world.wait(order, "fulfill")
     transfer = world.pay(order)
@@ -159,7 +159,6 @@ def test_hazard_2_re_offered_while_failed_is_being_reported_is_not_forgotten(wor
     until(
         lambda: any(told[:2] in ((2, "accept"), (2, "decline")) for told in order.told),
         "an accept or a decline of the second offer",
-        wait_s=2,
     )
 
 

@@ -33,7 +33,7 @@ world = worlds.world
 SHOPPERS, WISHES = 4, 6
 SHOPPERS_LONG, WISHES_LONG = 8, 25
 FAULT_RATE = 0.2
-SETTLES_S = 60.0
+SETTLES_S = 180.0
 
 _READ: Sequence[Fault] = (
     drop_before(),

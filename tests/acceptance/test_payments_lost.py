@@ -326,7 +326,7 @@ def _is_unknown(answer: Answer, status: str = "processing") -> None:
 
 
 def _ends(world: PaymentWorld, shopper: Shopper, id_: str, status: str) -> Any:
-    world.until(lambda: shopper.payment(id_)["status"] == status, f"{id_} {status}", 20)
+    world.until(lambda: shopper.payment(id_)["status"] == status, f"{id_} {status}")
     payment = shopper.payment(id_)
     assert payment["outcome"] is None
     return payment

@@ -59,7 +59,7 @@ def test_hazard_13_what_cannot_be_paid_is_kept_answered_200_and_declined(
     order = world.order()
     change: dict[str, Any] = {field: value}
     answer = world.offer(order, **change)
-    assert answer.took_s < 1
+    assert answer.took_s < 5
     reason = world.wait(order, "decline")[0]
     assert reason.get("reason")
     assert order.verbs() == ["decline"]

@@ -45,7 +45,10 @@ _SHORT = {
     "WORK_POLL_INTERVAL": "0.5",
     "SHUTDOWN_GRACE": "3",
 }
-_READY_S = 20.0
+# For a machine that is busy with other things.
+_READY_S = 120.0
+_COMMAND_S = 300.0
+_STOPPED_S = 60.0
 
 
 def environment(
@@ -166,6 +169,7 @@ class ChildNode:
         self._log = log
         self._arguments = tuple(arguments)
         self._process: subprocess.Popen[bytes] | None = None
+        self._began_at = 0  # in the log
 
     @property
     def url(self) -> str:
@@ -176,9 +180,20 @@ class ChildNode:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def log(self) -> Path:
+        """Where what it says is kept, over all its starts."""
+        return self._log
+
+    @property
+    def running(self) -> bool:
+        """It was started, and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> None:
         """Start the process; what it says is appended to the log."""
         with self._log.open("ab") as log:
+            self._began_at = log.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tidegate", *self._arguments],
                 env=self._env,
@@ -201,6 +216,24 @@ class ChildNode:
                     pass  # not yet
                 await asyncio.sleep(0.02)
 
+    def said(self, words: str) -> bool:
+        """Whether these words are in the log since its start."""
+        with self._log.open("rb") as log:
+            log.seek(self._began_at)
+            return words.encode() in log.read()
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another command of the program, with the same settings, to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "tidegate", *arguments],
+            env=self._env,
+            cwd=self._log.parent,
+            capture_output=True,
+            text=True,
+            timeout=_COMMAND_S,
+            check=False,
+        )
+
     def kill(self) -> None:
         """As power does it: no handler runs, nothing is written any more."""
         self._end(signal.SIGKILL)
@@ -218,10 +251,10 @@ class ChildNode:
             return
         self._process.send_signal(sign)
         try:
-            self._process.wait(20)
+            self._process.wait(_STOPPED_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait(20)
+            self._process.wait(_STOPPED_S)
             raise AssertionError(f"the node did not stop: {self.tail()}") from None
         finally:
             self._process = None

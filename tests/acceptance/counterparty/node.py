@@ -18,9 +18,10 @@ from tests.acceptance.counterparty.server import Answer, send
 __all__ = ["LENCO_TIMEOUT_S", "Node", "free_port", "migrate"]
 
 _ROOT = Path(__file__).parents[3]
-_MIGRATE_S_MAX = 60
-_START_S_MAX = 30
-_STOP_S_MAX = 15
+# Long enough for a machine that is busy with other things.
+_MIGRATE_S_MAX = 180
+_START_S_MAX = 120
+_STOP_S_MAX = 60
 
 # How long the node waits for the bank; a scripted answer that is later is lost.
 LENCO_TIMEOUT_S = 2
@@ -38,7 +39,7 @@ _QUICK = {
     "BALANCE_PUSH_GAP": "0.2",
     "EXPIRY_CHECK_INTERVAL": "0.5",
     "WORK_POLL_INTERVAL": "0.2",
-    "OFFER_TTL": "6",
+    "OFFER_TTL": "30",
     "ACCEPT_MARGIN": "1",
     "AGGREGATOR_TIMEOUT": "4",
     "AGGREGATOR_FULFIL_TIMEOUT": "4",

@@ -22,7 +22,7 @@ from tests.acceptance.counterparty.server import Answer, send
 __all__ = ["PROCESSORS", "LocalStripe", "Processor", "Sandbox", "Seen"]
 
 _ROOT = Path(__file__).parents[3]
-_STOP_S_MAX = 10
+_STOP_S_MAX = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ __all__ = ["PASSWORD", "Mode", "Shop", "User", "until"]
 _SOURCE: Final = Path(__file__).parents[3] / "src"
 PASSWORD: Final = "seven purple tractors"
 _NEVER: Final = "600"
-_PATIENCE_S: Final = 15.0
+_PATIENCE_S: Final = 60.0
 
 
 class Mode(StrEnum):
@@ -127,7 +127,7 @@ class Shop:
             env={**self._environment, "PATH": os.environ["PATH"], "PYTHONPATH": str(_SOURCE)},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 __all__ = ["follow"]
 
-_SILENCE_S_MAX = 20.0
+_SILENCE_S_MAX = 60.0
 
 
 @contextmanager

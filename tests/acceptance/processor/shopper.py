@@ -15,7 +15,7 @@ from tests.acceptance.counterparty.server import Answer, send
 __all__ = ["Shopper", "at_once", "is_replay"]
 
 _PASSWORD = "nine silver lighthouses"
-_PATIENCE_S = 20.0
+_PATIENCE_S = 90.0
 _numbers = itertools.count(1)
 
 
@@ -43,7 +43,7 @@ class Shopper:
         if key is not None:
             headers["Idempotency-Key"] = key
         raw = b"" if body is None else json.dumps(body).encode()
-        return send("POST", self._node.url + path, raw, headers, timeout_s=30)
+        return send("POST", self._node.url + path, raw, headers, timeout_s=90)
 
     def get(self, path: str) -> Any:
         answer = send("GET", self._node.url + path, headers=self._headers)

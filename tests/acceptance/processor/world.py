@@ -26,7 +26,7 @@ from tests.support.server import run_server
 __all__ = ["TIMEOUT_S", "PaymentWorld", "seeded", "world"]
 
 # How long the node waits for the processor.
-TIMEOUT_S = 2
+TIMEOUT_S = 3
 
 # What a minute is in production is a second here; the other product rests.
 _PAYMENTS = {
@@ -35,7 +35,7 @@ _PAYMENTS = {
     "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
     "STRIPE_TIMEOUT": str(TIMEOUT_S),
     "PAYMENT_LOOKUP_SCHEDULE": "1,1,1,1,1",
-    "PAYMENT_SEND_AGAIN_AFTER": "2",
+    "PAYMENT_SEND_AGAIN_AFTER": str(TIMEOUT_S),
     "PROCESSOR_EVENTS_INTERVAL": "3600",
     "AUTH_RATE_LIMIT": "10000",
     "BALANCE_SYNC_INTERVAL": "3600",
@@ -43,7 +43,7 @@ _PAYMENTS = {
     "PSP_STATUS_CHECK_INTERVAL": "3600",
     "EXPIRY_CHECK_INTERVAL": "3600",
 }
-_COMMAND_S_MAX = 60
+_COMMAND_S_MAX = 180
 _AT_STRIPE = "processor:stripe:balance:USD"
 # How long a refund must be missing in the processor's list before it is asked for again.
 _MISSING_MS = 61_000
@@ -140,7 +140,7 @@ class PaymentWorld:
 
     # -- what must hold
 
-    def until(self, done: Callable[[], Any], what: str, wait_s: float = 15.0) -> Any:
+    def until(self, done: Callable[[], Any], what: str, wait_s: float = 60.0) -> Any:
         return worlds.until(done, what, wait_s, explain=self.story)
 
     def story(self) -> str:

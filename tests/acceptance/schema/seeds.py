@@ -13,7 +13,7 @@ from tests.acceptance.schema.service import PASSWORD, Service
 
 __all__ = ["add_operator", "add_things", "add_user"]
 
-_ANNOUNCED_S_MAX = 20
+_ANNOUNCED_S_MAX = 120
 
 
 def add_user(service: Service, email: str) -> str:

@@ -24,8 +24,8 @@ SECRETS = {
     "AGGREGATOR_SECRET_KEY": "c2VjcmV0LW9mLXRoZS1hZ2dyZWdhdG9yLTAxMjM0NTY=",
     "LENCO_API_KEY": "lenco-key-of-the-tests",
 }
-_START_S_MAX = 40
-_STOP_S_MAX = 20
+_START_S_MAX = 120
+_STOP_S_MAX = 60
 
 
 class Service:

@@ -88,7 +88,7 @@ def sent(heard: Heard) -> dict[str, str]:
 
 @asynccontextmanager
 async def stripe_at(
-    origin: str, *, timeout_s: float = 5.0, clock: Clock | None = None
+    origin: str, *, timeout_s: float = 30.0, clock: Clock | None = None
 ) -> AsyncIterator[StripeCards]:
     cards = StripeCards(
         api_key=API_KEY,

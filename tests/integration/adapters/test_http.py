@@ -140,7 +140,7 @@ async def test_connect_timeout_is_not_reached() -> None:
     async for client in _client(Deaf):
         outcome = await post(client, "http://127.0.0.1:9/", connect_timeout_s=0.05)
         assert kind(outcome) is FailureKind.NOT_REACHED
-        outcome = await post(client, "http://127.0.0.1:9/", timeout_s=0.1)
+        outcome = await post(client, "http://127.0.0.1:9/", timeout_s=1.0)
         assert kind(outcome) is FailureKind.NOT_REACHED
 
 
@@ -162,12 +162,12 @@ async def test_full_backlog_is_not_reached(client: HttpClient) -> None:
 
 async def test_no_free_connection_is_not_reached() -> None:
     """Waiting in vain for a place in the pool sends nothing."""
-    entered = asyncio.Event()
+    entered, tried = asyncio.Event(), asyncio.Event()
 
     async def slow(reader: Reader, writer: Writer) -> None:
         await read_request(reader)
         entered.set()
-        await asyncio.sleep(0.4)
+        await tried.wait()
         writer.write(OK)
 
     async with tcp_server(slow) as origin:
@@ -176,6 +176,7 @@ async def test_no_free_connection_is_not_reached() -> None:
             await entered.wait()
             outcome = await post(client, origin, connect_timeout_s=0.05)
             assert kind(outcome) is FailureKind.NOT_REACHED
+            tried.set()
             assert isinstance(await first, Answer)
 
 

@@ -67,7 +67,7 @@ def test_an_open_loop_keeps_its_rate() -> None:
     """Requests go out at the rate, not when earlier ones are answered."""
     (measured,) = _run("--payments", "20", "--rate", "10")["configurations"]
     # Twenty payments at ten a second begin over 1.9 s.
-    assert 1.9 <= measured["runs"][0]["seconds"] < 8
+    assert 1.9 <= measured["runs"][0]["seconds"] < 60
 
 
 def test_figures_per_payment_and_their_report(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from tidegate.sandbox.cards import Kind, Line
 from tidegate.sandbox.scenario import make_scenario
 from tidegate.sandbox.shop import SALES
 
-_WAIT_S = 60.0
+_WAIT_S = 180.0
 _CHARGED = "At the processor each payment was charged at most once, and as much as we captured"
 _REFUNDED = "Refunds never exceed what was captured, and agree with the processor"
 _ENDED = "Each sale came to the end that it must have"

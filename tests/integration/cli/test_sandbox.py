@@ -36,7 +36,7 @@ class Company:
         )
         company = cls(process)
         assert process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             for _ in range(lines):
                 name, _, value = (await process.stdout.readline()).decode().strip().partition("=")
                 company.given[name] = value
@@ -44,7 +44,7 @@ class Company:
 
     async def stop(self, sign: int) -> int:
         self.process.send_signal(sign)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.process.wait()
 
 

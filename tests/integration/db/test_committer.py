@@ -169,7 +169,7 @@ async def test_nobody_waits_for_a_committer_that_was_ended() -> None:
     task.cancel()
     for verb in (written, waiting):
         with pytest.raises(RuntimeError, match="ended"):
-            await asyncio.wait_for(verb, 5)
+            await asyncio.wait_for(verb, 60)
 
 
 async def test_a_listener_that_fails_harms_nobody(store: Store) -> None:

@@ -250,3 +250,21 @@ def moving(world: World) -> asyncio.Task[None]:
             world.clock.advance(0.2)
 
     return asyncio.create_task(move())
+
+
+async def test_a_question_that_an_event_prompted_is_asked_until_it_is_answered(
+    world: World,
+) -> None:
+    """Earlier looks for the fee have used up its schedule; its event comes while the processor is
+    away: the next question follows in a second, not in an hour."""
+    answer = await world.pay()
+    payment = str(answer.body["id"])
+    for _ in range(4):
+        assert (await world.look(payment))["movement"] is None
+    world.processor.faults.plan.set("lookup", F.LOOKUP_500)
+    silent = await world.look(payment)
+    assert silent["due_at"] - await world.database.fetch(world.database.now_ms) < 2_000
+    await world.pass_time(60)
+    booked = await world.look(payment)
+    assert booked["movement"] is not None
+    assert booked["due_at"] is None

@@ -132,7 +132,7 @@ async def _lines(response: aiohttp.ClientResponse, until: int) -> list[dict[str,
     """Read events until there are so many; comments are events without fields."""
     found: list[dict[str, str]] = []
     current: dict[str, str] = {}
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while sum("id" in each for each in found) < until:
             line = (await response.content.readline()).decode().rstrip("\n")
             if line:
@@ -185,7 +185,7 @@ async def test_streams_are_counted_and_given_back(face: Face) -> None:
         problem = await _json(face.call("GET", path), 429)
         assert problem["code"] == "too_many_requests"
         one.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 async with face.call("GET", path) as third:
                     if third.status == 200:
@@ -196,7 +196,7 @@ async def test_streams_are_counted_and_given_back(face: Face) -> None:
 async def test_a_stream_beats_and_ends_when_its_token_is_void(face: Face) -> None:
     await face.world.pay("pay_1")
     async with face.call("GET", "/payments/pay_1/stream") as response:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await response.content.readline() == b": still here\n"
             face.void.add("usr_1")
             rest = await response.content.read()
@@ -207,6 +207,6 @@ async def test_a_stream_ends_when_its_token_expires(face: Face) -> None:
     await face.world.pay("pay_1")
     face.expires_in_s = 0.5
     async with face.call("GET", "/payments/pay_1/stream") as response:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await response.content.read()
     assert response.status == 200

@@ -24,7 +24,7 @@ from tidegate.workers.handlers import kinds_of
 __all__ = ["Hands", "Held", "MakeHands"]
 
 # What an answer of the bank is held back by, in real seconds, before the test gives up.
-_PATIENCE_S = 5.0
+_PATIENCE_S = 60.0
 
 
 class Held:

@@ -14,7 +14,9 @@ from tidegate.payouts.states import State
 from tidegate.sandbox.aggregator.orders import PAID, Order
 
 ORDERS = 200
-POLL_S = 8.0
+POLL_S = 12.0
+# So long nobody calls anybody once the worker that lives has nothing in hand.
+STILL_S = 4.0
 # Offers that are being answered at one time.
 AT_ONCE = 8
 TERMS = {"offers_max": 20, "first_poll_after_s": 3.0, "poll_interval_s": 1.0}
@@ -51,10 +53,11 @@ async def test_two_workers_and_an_api(
     assert len(world.bank.transfers) == ORDERS
     assert all(world.bank.times_paid(reference) == 1 for reference in world.bank.transfers)
     waits = sorted(_wait(order) for order in first)
-    p95 = waits[int(len(waits) * 0.95)]
+    # Half of a poll is the median of what only polling finds, however quick the machine is.
+    median = waits[len(waits) // 2]
     with capsys.disabled():
-        print(f"\noffer to accept across processes: p95 is {p95 / POLL_S:.3f} of the poll")
-    assert p95 / POLL_S < 0.5, "handed over, not found by polling"
+        print(f"\noffer to accept across processes: median {median / POLL_S:.3f} of a poll")
+    assert median / POLL_S < 0.3, "handed over, not found by polling"
 
 
 async def _offer(world: World, number: int) -> list[Order]:
@@ -93,12 +96,17 @@ async def _ended(world: World, orders: list[Order], wanted: int) -> bool:
 async def _leases_of_the_dead_run_out(world: World) -> None:
     """Once the worker that lives has nothing in hand: what is leased now is the dead one's."""
 
+    def calls() -> dict[str, int]:
+        counted = world.aggregator.counters.items()
+        return {call: times for call, times in counted if call.startswith(("accept", "fulfill"))}
+
     async def still() -> bool:
-        before = (await world.books()).leased
-        await asyncio.sleep(1.0)
+        before = ((await world.books()).leased, calls())
+        await asyncio.sleep(STILL_S)  # a slow worker that loses its lease would do work twice
         books = await world.books()
         open_orders = [row for row in books.payouts.values() if row["kind"] is not None]
-        return books.leased == before and all(row["leased_until"] for row in open_orders)
+        quiet = before == (books.leased, calls())
+        return quiet and all(row["leased_until"] for row in open_orders)
 
     await world.until(still, 40, "only dead leases")
     await world.leases_run_out()

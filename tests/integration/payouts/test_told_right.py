@@ -286,7 +286,7 @@ async def test_a_reversal_is_a_debt_and_not_a_failure(make_hands: MakeHands) -> 
 
 async def _offered(hands: Hands, order_id: str, times: int) -> None:
     """Wait, in real time, for the aggregator's own call."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while hands.world.aggregator.order(order_id).offer_number < times:
             hands.clock.advance(0.5)
             await asyncio.sleep(0.01)

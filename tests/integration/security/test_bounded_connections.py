@@ -19,7 +19,7 @@ from tidegate.api.http_protocol import HEAD_BYTES_MAX, BoundedHttp
 from tidegate.cli.serve import _server_options
 from tidegate.settings import load
 
-_PATIENCE_S = 0.4
+_PATIENCE_S = 1.5
 _OK, _CLOSE = b"HTTP/1.1 200 ", b"connection: close\r\n"
 _HEAD = b"GET /whole HTTP/1.1\r\nHost: node.test\r\n"
 _POST = b"POST /whole HTTP/1.1\r\nHost: node.test\r\nContent-Length: 10\r\n\r\n"

@@ -21,7 +21,7 @@ async def node(
 
 async def _send(node: Ops, raw: bytes) -> bytes:
     """What comes back for these very bytes, on a connection of its own."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async with node.session.get("/health") as alive:
             host, port = alive.url.host, alive.url.port
         reader, writer = await asyncio.open_connection(host, port)

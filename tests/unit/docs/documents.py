@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import shlex
 import textwrap
@@ -47,12 +48,18 @@ def first_cells(text: str) -> set[str]:
     return {word for row in rows for word in re.findall(r"`([^`]+)`", row)}
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """The source of a file, parsed once for all who look."""
+    return ast.parse(path.read_text())
+
+
 def calls(*, but: tuple[str, ...] = ("sandbox",)) -> Iterator[ast.Call]:
     """Every call in the package's source, the sandbox's aside."""
     for path in sorted(PACKAGE.rglob("*.py")):
         if path.relative_to(PACKAGE).parts[0] in but:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call):
                 yield node
 

@@ -6,7 +6,16 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tests.unit.docs.documents import PACKAGE, ROOT, called, calls, first_cells, section, texts
+from tests.unit.docs.documents import (
+    PACKAGE,
+    ROOT,
+    called,
+    calls,
+    first_cells,
+    section,
+    texts,
+    tree_of,
+)
 from tidegate.ledger.chart import CHART
 from tidegate.payments.deliver_filters import EVENT_TYPES
 from tidegate.payments.states import ON_THE_WAY, public_status
@@ -49,7 +58,7 @@ def _payout_events() -> set[str]:
     written = {
         word
         for path in (PACKAGE / "payouts").glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
         if key is not None and texts(key) == {"event"}
@@ -67,7 +76,7 @@ def _payment_events() -> set[str]:
 def _announced() -> Iterator[str]:
     """The types that the code of payments writes: whole, or ``family.*`` where the rest varies."""
     for path in (PACKAGE / "payments").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(tree_of(path)):
             given: list[ast.expr] = []
             if isinstance(node, ast.Call) and called(node) == "announce":
                 given.append(node.args[0])
@@ -132,7 +141,7 @@ def test_every_case_is_opened_with_a_word_that_can_be_found() -> None:
         path.name
         for path in PACKAGE.rglob("*.py")
         if "sandbox" not in path.parts
-        for function in ast.walk(ast.parse(path.read_text()))
+        for function in ast.walk(tree_of(path))
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) and function.name != "_case"
         for call in ast.walk(function)
         if isinstance(call, ast.Call) and called(call) == "OpenCase"

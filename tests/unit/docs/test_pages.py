@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.unit.docs.documents import PACKAGE, ROOT
+from tests.unit.docs.documents import PACKAGE, ROOT, tree_of
 from tidegate.cli.pages import PAGES, errors_page, states_page
 from tidegate.cli.pages.commands import commands_page, every_command
 from tidegate.payouts.states import ATTEMPT_TRANSITIONS, TRANSITIONS
@@ -53,7 +53,7 @@ def test_every_error_code_of_the_source_is_on_the_page() -> None:
     codes = {
         node.value.value
         for path in PACKAGE.rglob("*.py")
-        for kind in ast.walk(ast.parse(path.read_text()))
+        for kind in ast.walk(tree_of(path))
         if isinstance(kind, ast.ClassDef)
         and any("sentence" in ast.unparse(line) for line in kind.body)
         for node in kind.body

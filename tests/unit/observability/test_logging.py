@@ -113,10 +113,13 @@ def test_lines_below_the_level_are_not_written_and_cost_little() -> None:
     configure("INFO", stream=out)
     log = get_logger()
     log.info("first")
-    started = time.perf_counter()
-    for _ in range(1_000):
-        log.debug("row_claimed", kind="disburse", row=1)
-    assert time.perf_counter() - started < 0.02
+    took_s = []
+    for _ in range(10):  # the best of some: a busy machine interrupts
+        started = time.process_time()
+        for _ in range(1_000):
+            log.debug("row_claimed", kind="disburse", row=1)
+        took_s.append(time.process_time() - started)
+    assert min(took_s) < 0.02
     assert len(lines(out)) == 1
 
 

@@ -245,6 +245,9 @@ async def test_overlapping_pushes_of_one_currency_are_seen() -> None:
 
         async def push(*bodies: str) -> None:
             calls = [asyncio.ensure_future(w.balance(body, "9")) for body in bodies]
+            # The clock stands until all have arrived.
+            while w.aggregator.balance("NGN").in_flight < len(bodies):  # noqa: ASYNC110 -- seen only
+                await asyncio.sleep(0.005)
             while not all(call.done() for call in calls):
                 await asyncio.sleep(0.005)
                 w.clock.advance(0.01)
