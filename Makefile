@@ -23,7 +23,7 @@ VENV_MADE := $(VENV)/.made
 RUNTIME_READY := $(VENV)/.runtime-ready
 DEV_READY := $(VENV)/.dev-ready
 
-.PHONY: help setup demo test test-long check lint format types contract simulate bench lock clean
+.PHONY: help setup demo test test-long check lint format types contract simulate mutants bench lock clean
 
 help: ## List the targets
 	@echo "usage: make TARGET [ARGS='...']"
@@ -66,6 +66,10 @@ contract: $(DEV_READY) ## Check that imports follow the layers of the design
 simulate: $(RUNTIME_READY) ## Try to refute the promises in simulated time (ARGS='--seeds 1000')
 	@$(BIN)/tidegate simulate $(ARGS)
 
+mutants: $(DEV_READY) ## Put small faults into the core and see which no test notices
+	nice $(BIN)/mutmut run --max-children 1 $(ARGS)
+	$(BIN)/mutmut results
+
 bench: $(RUNTIME_READY) ## Measure payouts a second on this machine
 	@$(BIN)/tidegate bench payouts $(ARGS)
 
@@ -80,7 +84,7 @@ lock: $(DEV_READY) ## Compile requirements/*.txt from pyproject.toml (ARGS=--upg
 		--output-file requirements/dev.txt pyproject.toml
 
 clean: ## Remove .venv, caches and reports (never data)
-	rm -rf $(VENV) htmlcov build dist .coverage .coverage.* \
+	rm -rf $(VENV) htmlcov build dist mutants .coverage .coverage.* \
 		.hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
 

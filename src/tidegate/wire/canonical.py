@@ -229,7 +229,7 @@ def _own_number(value: int | Decimal) -> str:
             raise InvalidAmount("The integer does not survive as a float64.")
         return str(value)
     spelled = _spell(float(value)) if value.is_finite() else ""
-    if not spelled or spelled.endswith("inf") or Decimal(spelled) != value:
+    if not spelled or Decimal(spelled) != value:
         raise InvalidAmount("The number does not survive as a float64.")
     return spelled
 

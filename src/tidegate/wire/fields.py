@@ -85,8 +85,9 @@ def instant_ms(message: Mapping[str, Json], name: str, faults: list[str]) -> int
     if not text or text == _GO_ZERO_TIME:
         return None
     instant = read_rfc3339(text)
-    if instant is None:
-        faults.append(f"{name}: unreadable")
+    fault = f"{name}: unreadable"
+    if instant is None and fault not in faults:
+        faults.append(fault)
     return instant
 
 

@@ -93,10 +93,15 @@ def _of_refused(case: Evidence) -> Iterator[str]:
         if case.by_query:
             if wanted == sign(key, go_json(query_values(case.query))):
                 yield "The timestamp was signed as a string; it must be a number."
-        elif wanted in {sign(key, case.body.strip()), sign(key, case.body + b"\n")}:
+        elif wanted in {sign(key, near) for near in _around(case.body)}:
             yield "The body that was signed differs in a blank or line end around it."
         if wanted == sign(key, b"") and case.body:
             yield "It is the signature of zero bytes, but there is a body."
+
+
+def _around(body: bytes) -> set[bytes]:
+    """The body with other blanks or another line end around it."""
+    return {body.strip(), body + b"\n"} - {body}
 
 
 def _sign_decoded(secret: str, message: bytes) -> str | None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any
+
+from sqlalchemy import Connection, text
 
 from tests.support.store import Store
 from tidegate.db.committer import Unit
+from tidegate.ledger import immutable
 from tidegate.ledger.audit import AuditReport, audit
 from tidegate.ledger.book import Record
 from tidegate.ledger.entry import Entry, transfer
@@ -24,6 +28,7 @@ __all__ = [
     "record",
     "reserved",
     "seal",
+    "tamper",
 ]
 
 AVAILABLE = "psp:lenco:available:NGN"
@@ -70,3 +75,31 @@ async def audited(
             connection, expect=expect, now_ms=now_ms, unsealed_after_ms=unsealed_after_ms
         )
     )
+
+
+async def tamper(store: Store, *statements: str) -> AuditReport:
+    """Edit as somebody who owns the database can, then audit."""
+
+    if store.dialect == "sqlite":
+        # A connection without our settings: foreign keys and constraints are off.
+        link = sqlite3.connect(store.url.removeprefix("sqlite:///"), isolation_level=None)
+        for statement in (
+            *immutable.drop_ddl("sqlite"),
+            "PRAGMA ignore_check_constraints = ON",
+            *statements,
+        ):
+            link.execute(statement)
+        link.close()
+    else:
+
+        def work(connection: Connection) -> None:
+            for statement in immutable.drop_ddl("postgresql"):
+                if "SEQUENCE" not in statement:
+                    connection.execute(text(statement))
+            connection.execute(text("SET LOCAL session_replication_role = replica"))
+            connection.execute(text("ALTER TABLE accounts DROP CONSTRAINT ck_accounts_floor"))
+            for statement in statements:
+                connection.execute(text(statement))
+
+        await store.database.write(work)
+    return await audited(store)

@@ -2,63 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
-from sqlalchemy import Connection, text
 
-from tests.integration.ledger.books import (
-    audited,
-    opened,
-    record,
-    reserved,
-    seal,
-)
+from tests.integration.ledger.books import audited, opened, record, tamper
 from tests.support.store import Store
 from tidegate.cases import tables as case_tables
 from tidegate.ledger import immutable
 from tidegate.ledger.audit import AuditReport
 
 _BALANCE = "UPDATE accounts SET balance = balance"
-
-
-@pytest.fixture
-async def book(store: Store) -> Store:
-    """Six sealed entries in two blocks, and one that is not sealed."""
-    await record(store, opened("o1", 1_000), opened("o2", 500), reserved("r1", 300))
-    await seal(store)
-    await record(store, reserved("r2", 200), opened("o3", 50), opened("o4", 60))
-    await seal(store)
-    await record(store, reserved("r3", 10))
-    return store
-
-
-async def _tamper(store: Store, *statements: str) -> AuditReport:
-    """Edit as somebody who owns the database can, then audit."""
-
-    if store.dialect == "sqlite":
-        # A connection without our settings: foreign keys and constraints are off.
-        link = sqlite3.connect(store.url.removeprefix("sqlite:///"), isolation_level=None)
-        for statement in (
-            *immutable.drop_ddl("sqlite"),
-            "PRAGMA ignore_check_constraints = ON",
-            *statements,
-        ):
-            link.execute(statement)
-        link.close()
-    else:
-
-        def work(connection: Connection) -> None:
-            for statement in immutable.drop_ddl("postgresql"):
-                if "SEQUENCE" not in statement:
-                    connection.execute(text(statement))
-            connection.execute(text("SET LOCAL session_replication_role = replica"))
-            connection.execute(text("ALTER TABLE accounts DROP CONSTRAINT ck_accounts_floor"))
-            for statement in statements:
-                connection.execute(text(statement))
-
-        await store.database.write(work)
-    return await audited(store)
 
 
 def _codes(report: AuditReport) -> set[str]:
@@ -89,7 +41,7 @@ async def test_a_head_noted_before_must_be_in_the_chain(book: Store) -> None:
         assert (await audited(book, expect=head)).ok
     assert _codes(await audited(book, expect="f" * 64)) == {"head.missing"}
     report = await audited(book)
-    cut = await _tamper(
+    cut = await tamper(
         book, "DELETE FROM block_entries WHERE block_id = 2", "DELETE FROM blocks WHERE id = 2"
     )
     assert cut.ok
@@ -200,19 +152,19 @@ async def test_entries_are_sealed_in_time(book: Store) -> None:
 )
 async def test_edits_show(book: Store, edits: list[str], wanted: set[str]) -> None:
     """Each is found by the checks that name what is wrong, and by no other."""
-    assert _codes(await _tamper(book, *edits)) == wanted
+    assert _codes(await tamper(book, *edits)) == wanted
 
 
 async def test_a_membership_that_was_deleted_shows_as_unsealed_too(book: Store) -> None:
     """The entry is sealed a second time or found to be old."""
-    await _tamper(book, "DELETE FROM block_entries WHERE entry_id = 2")
+    await tamper(book, "DELETE FROM block_entries WHERE entry_id = 2")
     late = (await audited(book, now_ms=10**15)).findings
     assert {f.subject for f in late if f.code == "entry.unsealed"} == {"2", "7"}
 
 
 async def test_drift_is_told_per_currency(book: Store) -> None:
     """As the sum of what accounts differ from their legs."""
-    report = await _tamper(
+    report = await tamper(
         book,
         f"{_BALANCE} + 5 WHERE path LIKE '%available%'",
         f"{_BALANCE} - 2 WHERE path LIKE '%reserved%'",
@@ -223,7 +175,7 @@ async def test_drift_is_told_per_currency(book: Store) -> None:
 async def test_many_findings_are_named_and_cut(store: Store) -> None:
     """A thousand of one kind are fifty and a word that there are more."""
     await record(store, *(opened(f"o{n}", 5) for n in range(80)))
-    report = await _tamper(store, "UPDATE legs SET balance_after = -1")
+    report = await tamper(store, "UPDATE legs SET balance_after = -1")
     broken = [finding for finding in report.findings if finding.code == "leg.balance_after"]
     assert len(broken) == 51
     assert broken[-1].detail == "there are more"

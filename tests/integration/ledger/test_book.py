@@ -20,6 +20,7 @@ from tests.integration.ledger.books import (
     seal,
 )
 from tests.support.store import Store, jobs, kept_jobs
+from tidegate.clock import SystemClock
 from tidegate.db.committer import Unit
 from tidegate.db.rows import Insert
 from tidegate.errors import AlreadyExists, FloorBroken
@@ -83,6 +84,50 @@ async def test_a_refused_reference_may_come_again(store: Store) -> None:
     """A refusal is no record."""
     answers = await record(store, reserved("r", 5), opened("o", 5), reserved("r", 5))
     assert [type(answer) for answer in answers] == [FloorBroken, list, list]
+
+
+async def test_a_refused_unit_gives_its_references_back(store: Store) -> None:
+    """An entry that was admitted before its unit was refused is no record either."""
+    answers: list[Any] = await asyncio.gather(
+        store.committer.commit(Unit([Record(opened("a", 5)), Record(reserved("r", 900))])),
+        store.committer.commit(Unit([Record(opened("a", 7)), Record(reserved("r", 3))])),
+        return_exceptions=True,
+    )
+    assert isinstance(answers[0], FloorBroken)
+    assert answers[1] == [None, None]
+    assert await kept_balances(store) == {AVAILABLE: 4, RESERVED: 3, OPENING: 7}
+    assert (await audited(store)).ok
+
+
+async def test_an_entry_is_kept_as_it_was_given(store: Store) -> None:
+    """Its name, its moment, its legs in their order; numbers and balances are the book's."""
+    before = SystemClock().now_ms()
+    await record(store, opened("o", 500), reserved("r", 200))
+    rows = await store.execute("SELECT id, reference, kind, subject FROM entries ORDER BY id")
+    assert rows == [
+        (1, "o", "float.opened", "reading"),
+        (2, "r", "payout.reserved", "payout"),
+    ]
+    moments = await store.execute("SELECT recorded_at FROM entries")
+    assert all(before <= moment <= SystemClock().now_ms() for (moment,) in moments)
+    legs = await store.execute(
+        "SELECT entry_id, place, path, side, amount, number, balance_after FROM legs "
+        "JOIN accounts ON accounts.id = account_id ORDER BY entry_id, place"
+    )
+    assert legs == [
+        (1, 0, AVAILABLE, "D", 500, 1, 500),
+        (1, 1, OPENING, "C", 500, 1, 500),
+        (2, 0, RESERVED, "D", 200, 1, 200),
+        (2, 1, AVAILABLE, "C", 200, 2, 300),
+    ]
+    accounts = await store.execute(
+        "SELECT path, currency, grows_by, floor, balance, legs FROM accounts ORDER BY path"
+    )
+    assert accounts == [
+        (OPENING, "NGN", "C", False, 500, 1),
+        (AVAILABLE, "NGN", "D", True, 300, 2),
+        (RESERVED, "NGN", "D", True, 200, 1),
+    ]
 
 
 async def test_the_same_reference_from_two_processes_is_taken_once(store: Store) -> None:

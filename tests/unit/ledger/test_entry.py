@@ -33,6 +33,18 @@ def test_what_does_not_balance_cannot_be_built(legs: tuple[Leg, ...]) -> None:
         Entry("r", "k", "s", legs)
 
 
+def test_the_largest_amount_is_that_of_half_a_column() -> None:
+    """Two of them still add up within 64 bits; one more is refused above."""
+    legs = (Leg(_A, Side.DEBIT, 2**62), Leg(_B, Side.CREDIT, 2**62))
+    assert Entry("r", "k", "s", legs).legs == legs
+
+
+def test_a_transfer_keeps_its_name() -> None:
+    """Reference, kind and subject as they were given."""
+    entry = transfer("r", "k", "s", (_A, _C, 1))
+    assert (entry.reference, entry.kind, entry.subject) == ("r", "k", "s")
+
+
 def test_an_account_outside_the_chart_cannot_be_booked() -> None:
     """The chart is asked while the entry is built."""
     with pytest.raises(LedgerFault):

@@ -44,6 +44,7 @@ CURRENCIES = st.sampled_from([NGN, JPY, KWD, parse_currency("CLF"), parse_curren
         (Decimal("1E+3"), 100_000),
         (75375, 7_537_500),
         ("90071992547409.91", MINOR_MAX),
+        ("1." + "0" * 62, 100),
     ],
 )
 def test_an_amount_is_read_exactly(token: str | Decimal | int, minor: int) -> None:
@@ -70,6 +71,28 @@ def test_what_is_no_positive_exact_amount_is_refused(token: str) -> None:
         parse_amount(token, NGN)
 
 
+@pytest.mark.parametrize(
+    ("fits", "too_much"),
+    [
+        ("0" * 63 + "1", "0" * 64 + "1"),
+        ("1" + "0" * 40 + "e-40", "1" + "0" * 41 + "e-41"),
+        ("0." + "0" * 39 + "1e40", "0." + "0" * 40 + "1e41"),
+    ],
+)
+def test_a_spelling_is_bounded_whatever_it_means(fits: str, too_much: str) -> None:
+    """64 characters and 40 tens either way; one more is refused though it means the same."""
+    assert parse_amount(fits, NGN) == Money(100, NGN)
+    with pytest.raises(InvalidAmount):
+        parse_amount(too_much, NGN)
+
+
+def test_the_longest_fraction_with_the_smallest_exponent_is_read() -> None:
+    """No spelling within the bounds asks for a power that is not there."""
+    assert parse_balance("0." + "0" * 58 + "e-40", JPY) == Money(0, JPY)
+    with pytest.raises(InvalidAmount, match="decimal places"):
+        parse_balance("0." + "0" * 57 + "1e-40", JPY)
+
+
 def test_the_places_are_those_of_the_currency() -> None:
     """What fits three places does not fit two, and a yen has none."""
     assert parse_amount("0.001", KWD).minor == 1
@@ -85,7 +108,7 @@ def test_the_cap_leaves_head_room_in_64_bits() -> None:
 
 def test_a_balance_may_be_zero_and_negative_only_when_asked() -> None:
     """Zero is a balance but no amount; an overdrawn reading is allowed by name."""
-    assert parse_balance("0.00", NGN).minor == 0
+    assert parse_balance("0.00", NGN) == Money(0, NGN)
     assert parse_balance("-0.05", NGN, may_be_negative=True).minor == -5
     with pytest.raises(InvalidAmount):
         parse_balance("-0.05", NGN)
@@ -162,6 +185,13 @@ def test_a_product_is_rounded_once() -> None:
         assert product_half_even(amount, rate, 0) == 1
         assert round_half_even(amount * rate, 0) == 2
     assert product_half_even(Decimal("0.491"), Decimal("1500"), 0) == 736
+
+
+def test_rounding_holds_400_digits() -> None:
+    """More is refused, never cut."""
+    assert round_half_even(Decimal("9" * 400), 0) == Decimal("9" * 400)
+    with pytest.raises(InvalidAmount):
+        round_half_even(Decimal("9" * 401), 0)
 
 
 @pytest.mark.parametrize("value", ["NaN", "sNaN", "Infinity", "1e999"])

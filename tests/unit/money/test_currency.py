@@ -46,6 +46,8 @@ def test_the_table_has_the_currencies_without_and_with_three_places() -> None:
     assert " ".join(sorted(by_exponent[3])) == "BHD IQD JOD KWD LYD OMR TND"
     assert by_exponent[4] == {"CLF", "UYW"}
     assert set(by_exponent) == {0, 2, 3, 4}
+    assert len(by_exponent[2]) == 138
+    assert all(len(code) == 3 and code.isascii() and code.isupper() for code in EXPONENTS)
 
 
 @pytest.mark.parametrize("code", ["XXX", "XAU", "ABC", "XTS", "QQQ-BEN"])

@@ -88,6 +88,13 @@ def test_a_hold_follows_its_payout(
     assert total(entries) == total(entries, OTHER) == 0
 
 
+@pytest.mark.parametrize(("psp", "hold"), [(None, 700), (None, 500), ("other", 0)])
+def test_a_hold_without_a_psp_or_an_amount_is_none(psp: str | None, hold: int) -> None:
+    """What was held is given back, and nothing is held anywhere else."""
+    (entry,) = postings.rehold(_payout("lenco", 500), psp, hold)
+    assert entry == postings.released(AT, "po", 2, 500)
+
+
 def test_the_entries_of_a_hold_have_references_of_their_own() -> None:
     """A hold that moves twice is two movements, not one that the book has already."""
     payout = _payout("lenco", 500)
@@ -95,6 +102,11 @@ def test_the_entries_of_a_hold_have_references_of_their_own() -> None:
     second = postings.rehold({**payout, "holds": 2, "held": 700}, "lenco", 500)
     references = [entry.reference for entry in (*first, *second)]
     assert len(set(references)) == 2
+
+
+def test_what_was_missing_may_be_promised_again_once_it_is_found() -> None:
+    """A shortfall and its end leave no trace in the balances."""
+    assert not after(postings.shortfall(AT, "rdg-1", 70), postings.found_again(AT, "rdg-2", 70))
 
 
 def test_a_reading_is_explained_later() -> None:

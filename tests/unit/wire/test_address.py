@@ -34,6 +34,13 @@ def test_a_base_is_an_origin_or_already_has_its_version(
     assert public_url(base, version, "institutions/NGN") == f"{public}/institutions/NGN"
 
 
+def test_only_slashes_between_base_and_path_are_cut() -> None:
+    """Whatever letters stand beside them, and never those at the end of a path."""
+    base = "https://agg.example/PROXX//"
+    assert provider_url(base, "v1", "//X/1/") == "https://agg.example/PROXX/v1/provider/X/1/"
+    assert public_url(base, "v1", "//X/1/") == "https://agg.example/PROXX/v1/X/1/"
+
+
 @pytest.mark.parametrize(
     "base",
     [

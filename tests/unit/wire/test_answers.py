@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.errors import BadInput
-from tidegate.wire.answers import parse_acceptance, parse_answer, parse_order, parse_orders
+from tidegate.wire.answers import (
+    Answer,
+    OrderPage,
+    OrderRecord,
+    parse_acceptance,
+    parse_answer,
+    parse_order,
+    parse_orders,
+)
+from tidegate.wire.inbound import Recipient
 
 ORDER: dict[str, Any] = {
     "id": "o-1",
@@ -52,7 +61,7 @@ def test_an_answer_is_read() -> None:
 def test_an_unreadable_answer_is_no_success(body: bytes) -> None:
     """Not even with 200; two documents in one happen after a failed authentication."""
     answer = parse_answer(200, body)
-    assert not answer.readable
+    assert answer == Answer(200, False, "", "", None)
     assert not answer.is_success
 
 
@@ -79,11 +88,11 @@ def test_an_acceptance_is_read() -> None:
             }
         )
     )
-    assert acceptance.amount == Decimal(75375)
+    assert (acceptance.amount_token, acceptance.amount) == ("75375", Decimal(75375))
     assert (acceptance.order_id, acceptance.direction) == ("o-1", "payout")
-    assert acceptance.recipient.account_identifier == "0123456789"
-    assert acceptance.recipient.memo == "rent"
-    assert acceptance.recipient.metadata == {"n": "1"}
+    assert acceptance.recipient == Recipient(
+        "ABNGNGLA", "0123456789", "A Person", "rent", {"n": "1"}
+    )
     assert acceptance.faults == ()
 
 
@@ -120,13 +129,39 @@ def test_what_is_missing_in_an_acceptance_is_named(data: Any, faults: tuple[str,
 
 def test_an_order_record_is_read() -> None:
     """Token amount and rate as decimals; Go's zero time is none."""
-    record = parse_order(data_of(ORDER))
-    assert (record.order_id, record.status) == ("o-1", "fulfilling")
-    assert (record.amount, record.rate) == (Decimal("0.5"), Decimal("1500.25"))
-    assert record.recipient.institution == "ABNGNGLA"
-    assert record.updated_at_ms == 1_759_759_201_500
-    assert record.otc_expiry_ms is None
-    assert record.cancellation_reasons == ("Insufficient funds",)
+    assert parse_order(data_of(ORDER)) == OrderRecord(
+        order_id="o-1",
+        status="fulfilling",
+        amount=Decimal("0.5"),
+        rate=Decimal("1500.25"),
+        token="USDT",
+        network="base",
+        recipient=Recipient("ABNGNGLA", "0123456789", "OK"),
+        order_type="regular",
+        otc_expiry_ms=None,
+        created_at_ms=1_759_759_200_000,
+        updated_at_ms=1_759_759_201_500,
+        cancellation_reasons=("Insufficient funds",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "instant_ms"),
+    [
+        ("1970-01-01T00:00:00.001Z", 1),
+        ("1970-01-01T00:00:00Z", None),
+        ("0001-01-01T00:00:00Z", None),
+        ("soon", None),
+    ],
+)
+def test_a_time_of_a_record_is_after_the_epoch_or_none(text: str, instant_ms: int | None) -> None:
+    """Neither Go's zero time nor Unix's is a moment of an order."""
+    assert parse_order(data_of({**ORDER, "otcExpiry": text})).otc_expiry_ms == instant_ms
+
+
+def test_no_text_of_a_record_holds_a_nul() -> None:
+    """A database refuses U+0000."""
+    assert parse_order(data_of({**ORDER, "memo": "a\0b"})).recipient.memo == "a\ufffdb"
 
 
 @pytest.mark.parametrize("data", [None, [], "x", {}, {"id": "o-1"}, {"status": "x"}])
@@ -138,15 +173,10 @@ def test_a_record_without_id_or_status_is_refused(data: Any) -> None:
 
 def test_a_page_of_orders_is_read() -> None:
     """A bad entry is counted and hides no other; null is an empty page."""
-    page = parse_orders(data_of({"total": 2, "page": 1, "pageSize": 10, "orders": [ORDER, 5]}))
-    assert (page.total, page.page, page.page_size, len(page.orders), page.skipped) == (
-        2,
-        1,
-        10,
-        1,
-        1,
-    )
-    assert parse_orders(data_of({"total": 0, "orders": None})).orders == ()
+    sent = {"total": 3, "page": 1, "pageSize": 10, "orders": [5, ORDER, {}]}
+    record = parse_order(data_of(ORDER))
+    assert parse_orders(data_of(sent)) == OrderPage(3, 1, 10, (record,), skipped=2)
+    assert parse_orders(data_of({"orders": None})) == OrderPage(0, 0, 0, (), skipped=0)
 
 
 @pytest.mark.parametrize("data", [None, [], {}, {"total": 0}, {"orders": "none"}])

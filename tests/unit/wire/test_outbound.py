@@ -35,34 +35,35 @@ REPORT = BalanceReport(
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"),
+    ("build", "expected"),
     [
-        (accept_body(NOW_S), '{"timestamp":1728201600}'),
-        (decline_body("LIMIT", NOW_S), '{"reason":"LIMIT","timestamp":1728201600}'),
+        (lambda: accept_body(NOW_S), '{"timestamp":1728201600}'),
+        (lambda: decline_body("LIMIT", NOW_S), '{"reason":"LIMIT","timestamp":1728201600}'),
         (
-            fulfil_body("lenco", "PSP-TX-001", ValidationStatus.SUCCESS, "", NOW_S),
+            lambda: fulfil_body("lenco", "PSP-TX-001", ValidationStatus.SUCCESS, "", NOW_S),
             '{"psp":"lenco","timestamp":1728201600,"txId":"PSP-TX-001","validationError":"",'
             '"validationStatus":"success"}',
         ),
-        (fulfil_spec_body("T1", NOW_S), '{"timestamp":1728201600,"transactionHash":"T1"}'),
+        (lambda: fulfil_spec_body("T1", NOW_S), '{"timestamp":1728201600,"transactionHash":"T1"}'),
         (
-            cancel_body("Invalid recipient bank details", NOW_S),
+            lambda: cancel_body("Invalid recipient bank details", NOW_S),
             '{"reason":"Invalid recipient bank details","timestamp":1728201600}',
         ),
         (
-            balance_body(REPORT, NOW_S),
+            lambda: balance_body(REPORT, NOW_S),
             '{"availableBalance":"50000.00","currency":"NGN","reservedBalance":"0.00",'
             '"timestamp":1728201600,"totalBalance":"50000.05"}',
         ),
         (
-            balances_spec_body([REPORT], NOW_S),
+            lambda: balances_spec_body([REPORT], NOW_S),
             '{"balances":[{"available":50000,"currency":"NGN","reserved":0,"total":50000.05}],'
             '"timestamp":1728201600}',
         ),
     ],
 )
-def test_bodies_are_canonical_bytes(body: bytes, expected: str) -> None:
+def test_bodies_are_canonical_bytes(build: Callable[[], bytes], expected: str) -> None:
     """The very bytes, and a signature over them is accepted raw and as a map."""
+    body = build()
     assert body == expected.encode()
     assert accepted_by_aggregator(SECRET, sign(SECRET, body), body) == {Path.RAW, Path.GO_MAP}
 
@@ -102,11 +103,17 @@ def test_a_figure_that_a_float_would_change_is_not_sent() -> None:
     assert json.loads(balance_body(report, NOW_S))["totalBalance"] == "90071992547409.91"
 
 
-@pytest.mark.parametrize("timestamp_s", [0, -1, NOW_S * 1000, 999_999_999])
+@pytest.mark.parametrize("timestamp_s", [0, -1, NOW_S * 1000, 999_999_999, 10_000_000_000])
 def test_a_timestamp_must_be_seconds(timestamp_s: int) -> None:
     """The aggregator would take milliseconds, and for ever (contract, 2.2)."""
     with pytest.raises(ValueError, match="seconds"):
         accept_body(timestamp_s)
+
+
+@pytest.mark.parametrize("timestamp_s", [1_000_000_000, 9_999_999_999])
+def test_a_timestamp_has_ten_digits(timestamp_s: int) -> None:
+    """From 2001 to 2286, the first and the last second included."""
+    assert json.loads(accept_body(timestamp_s)) == {"timestamp": timestamp_s}
 
 
 @pytest.mark.parametrize(

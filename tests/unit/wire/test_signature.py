@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from tidegate.wire.signature import (
     Verified,
     accepted_by_aggregator,
     authorization,
+    fallback_messages,
     is_fresh,
     query_accepted_by_aggregator,
     query_message,
@@ -73,9 +76,10 @@ def test_the_authorization_header_is_read_strictly(form: str) -> None:
     assert verify_spec([SECRET], CLIENT, header, BODY) is None
 
 
-def test_the_first_colon_splits() -> None:
-    """What follows it belongs to the signature."""
+def test_the_first_blank_and_the_first_colon_split() -> None:
+    """What follows them belongs to the client and to the signature."""
     assert split_authorization("HMAC a:b:c") == ("a", "b:c")
+    assert split_authorization("HMAC a b:c d") == ("a b", "c d")
     assert split_authorization("HMAC a") is None
 
 
@@ -92,6 +96,34 @@ def test_a_number_beyond_float64_leaves_the_other_paths() -> None:
     assert verify_spec([SECRET], CLIENT, header, body) == Verified(Path.SORTED_ASCII, 0)
     assert verify_live([SECRET], sign(SECRET, sorted_form), body) is None
     assert accepted_by_aggregator(SECRET, sign(SECRET, body), body) == {Path.RAW}
+
+
+def test_a_form_that_is_the_body_itself_hides_no_other() -> None:
+    """Sent in the sorted form, signed in the Go form."""
+    header = authorization(CLIENT, SECRET, b'{"a":50000}')
+    assert verify_spec([SECRET], CLIENT, header, b'{"a":50000.0}') == Verified(Path.GO_MAP, 0)
+
+
+def test_the_forms_have_their_timestamp_as_it_was_sent_unless_asked() -> None:
+    """A numeric string becomes a number only in the aggregator's view of the body."""
+    body = b'{"timestamp": "5", "a": 1.0}'
+    assert fallback_messages(body) == {
+        Path.SORTED_ASCII: b'{"a":1.0,"timestamp":"5"}',
+        Path.SORTED_UTF8: b'{"a":1.0,"timestamp":"5"}',
+        Path.GO_MAP: b'{"a":1,"timestamp":"5"}',
+    }
+    seen = fallback_messages(body, timestamp_as_number=True)
+    assert seen[Path.GO_MAP] == b'{"a":1,"timestamp":5}'
+
+
+def test_bytes_of_a_secret_that_are_no_utf8_are_its_bytes() -> None:
+    """As the environment hands them over."""
+    assert sign("k\udcff", b"x") == hmac.new(b"k\xff", b"x", "sha256").hexdigest()
+
+
+def test_a_signature_that_is_no_text_fits_nothing() -> None:
+    """Nothing raises over a lone surrogate."""
+    assert accepted_by_aggregator(SECRET, "\udcff", BODY) == frozenset()
 
 
 @pytest.mark.parametrize("body", [b"", b"[1]", b"null", b"nonsense"])

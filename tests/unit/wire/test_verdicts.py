@@ -102,6 +102,12 @@ def test_an_empty_200_to_fulfil_is_done_in_spec_and_nothing_in_live(body: bytes)
     assert classify_fulfil(empty, Dialect.LIVE) is FulfilAnswer.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("status", [199, 300, 301])
+def test_a_redirect_is_not_done(status: int) -> None:
+    """Only a 2xx is; a redirect comes from something in between."""
+    assert classify_fulfil(parse_answer(status, b""), Dialect.SPEC) is FulfilAnswer.INCONCLUSIVE
+
+
 @pytest.mark.parametrize("dialect", list(Dialect))
 def test_an_error_in_a_200_is_not_done(dialect: Dialect) -> None:
     """The envelope contradicts the status."""
