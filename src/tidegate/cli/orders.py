@@ -189,7 +189,7 @@ def _since(ms: int) -> str:
 def _order_json(row: Row) -> dict[str, Any]:
     return {
         **{name: row[name] for name in _LISTED},
-        **{name: instant(row[name]) for name in (*_MOMENTS, *_TOLD)},
+        **{name: instant(row[name] or None) for name in (*_MOMENTS, *_TOLD)},
         "held": row["held"],
         "due": {"kind": row["kind"], "at": instant(row["due_at"])} if row["due_at"] else None,
     }

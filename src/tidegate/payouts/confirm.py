@@ -318,7 +318,7 @@ class Confirm:
             payout = journal.payout
             if (
                 payout["dialect"] == Dialect.LIVE
-                and payout["told_pending_at"] is None
+                and not payout["told_pending_at"]
                 and State(payout["state"]) is State.PROCESSING
                 and payout["round"] == attempt["round"]
             ):

@@ -243,7 +243,7 @@ class Endings:
         journal.attempt(attempt, event, lease=lease, next=look_again, **looked)
         payout = journal.payout
         if State(payout["state"]) is State.PROCESSING:
-            tell = payout["dialect"] == Dialect.LIVE and payout["told_pending_at"] is None
+            tell = payout["dialect"] == Dialect.LIVE and not payout["told_pending_at"]
             journal.move(
                 Event.HELD,
                 next=Next("report") if tell else DONE,

@@ -9,11 +9,12 @@ releases and settles twice, and a cancel has no guard at all (aggregator.md 4.3,
 from __future__ import annotations
 
 from tidegate.clock import Clock, Randomness
-from tidegate.db.committer import Committer
+from tidegate.db.committer import Committer, Unit
 from tidegate.db.exchanges import Exchange
-from tidegate.db.rows import DONE
+from tidegate.db.rows import DONE, Change
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Row
+from tidegate.payouts.tables import payouts
 from tidegate.payouts.told import Told
 from tidegate.ports.aggregator import (
     Aggregator,
@@ -31,6 +32,8 @@ __all__ = ["Report", "cancel_reason"]
 _FULFIL_LIMIT_S = 60.0
 _ACCEPT_LIMIT_S = 30.0
 _FRESH_MS = 60_000
+# In place of the moment of *pending*: it is about to be told, and may have been.
+_ABOUT_TO = 0
 # The aggregator's first question comes 30 s after accept (aggregator.md 3.2).
 _POLLED_AFTER_MS = 25_000
 
@@ -78,9 +81,7 @@ class Report:
             case State.DECLINED:
                 await self._decline(claimed)
             case State.PROCESSING | State.HELD if (
-                row["dialect"] == Dialect.LIVE
-                and row["told_pending_at"] is None
-                and row["attempts"]
+                row["dialect"] == Dialect.LIVE and not row["told_pending_at"] and row["attempts"]
             ):
                 await self._pending(claimed)
             case State.PAID:
@@ -127,6 +128,7 @@ class Report:
         if not claimed.covers(_FULFIL_LIMIT_S):
             await self._told.later(claimed, said)
             return
+        await self._about_to_tell_pending(claimed)
         answer = await self._fulfil(claimed.row, Validation.PENDING)
         said = (*said, *answer.exchanges)
         if not _conclusive(answer):
@@ -138,6 +140,17 @@ class Report:
             self._told.open_case(journal, answer)
         journal.keep(claimed.held, DONE, told_pending_at=self._clock.now_ms())
         await self._committer.commit(journal.unit)
+
+    async def _about_to_tell_pending(self, claimed: Claimed) -> None:
+        """What may have been told forbids a cancel, also to whoever finds the row after a crash."""
+        if claimed.row["told_pending_at"] is None:
+            intention = Change(
+                payouts,
+                claimed.id,
+                values={"told_pending_at": _ABOUT_TO},
+                expect={"round": claimed.row["round"], "fence": claimed.held.fence},
+            )
+            await self._committer.commit(Unit([intention]))
 
     async def _paid(self, claimed: Claimed) -> None:
         """Tell *success*: live after *pending*, with the same ``txId``; spec with the PSP's id."""
@@ -173,9 +186,9 @@ class Report:
                 await self._told.reported(claimed, said, status)
                 return
         told_pending = row["told_pending_at"]
-        if told_pending is None and status == _HAS_REPORT:
+        if not told_pending and status == _HAS_REPORT:
             told_pending = self._clock.now_ms()  # it was told, and the answer was lost
-        if row["dialect"] == Dialect.LIVE and told_pending is None:
+        if row["dialect"] == Dialect.LIVE and not told_pending:
             if not claimed.covers(_FULFIL_LIMIT_S):
                 await self._told.later(claimed, said)
                 return
@@ -210,7 +223,7 @@ class Report:
         now_ms = self._clock.now_ms()
         if now_ms - (row["paid_at"] or 0) >= _FRESH_MS:
             return True
-        quiet = row["dialect"] == Dialect.LIVE and row["told_pending_at"] is None
+        quiet = row["dialect"] == Dialect.LIVE and not row["told_pending_at"]
         return quiet and now_ms - (row["accepted_at"] or 0) >= _POLLED_AFTER_MS
 
     async def _given_up(self, claimed: Claimed) -> None:

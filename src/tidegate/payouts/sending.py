@@ -238,7 +238,7 @@ class Sender:
     def _payout_waits(self, journal: Journal, turn: Turn, *, tell: bool) -> None:
         """The payout's own row after a call: told *pending* once a PSP has it (live)."""
         payout = turn.payout
-        tell = tell and payout["dialect"] == Dialect.LIVE and payout["told_pending_at"] is None
+        tell = tell and payout["dialect"] == Dialect.LIVE and not payout["told_pending_at"]
         if turn.payout_lease is not None:
             journal.keep(turn.payout_lease, Next("report") if tell else DONE)
         elif tell:

@@ -71,6 +71,7 @@ payouts = Table(
     Column("tx_id", String(40), nullable=False),
     # What the aggregator was told in this round.
     Column("accept_first", Boolean, nullable=False, default=False),
+    # 0: about to be told *pending*; it may have heard it.
     Column("told_pending_at", Millis, nullable=True),
     Column("told_at", Millis, nullable=True),
     Column("paid_ever", Boolean, nullable=False, default=False),

@@ -7,7 +7,8 @@ service, world            the node that is killed and started again; the compani
 buyers, orders            who drives it: people who pay by card, the aggregator's orders
 trace                     what happened, and the digest that says whether it happened again
 watch                     what must hold after every commit
-evidence, invariants      what must be true in the end
+evidence, companies       what is judged: the node's rows, and the others' own books
+invariants                what must be true in the end; invariants_cards for payments
 run, shrinking, report    one seed; the least that still fails; many seeds at once
 
 Imported by the command line and by tests alone.

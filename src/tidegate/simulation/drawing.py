@@ -78,7 +78,7 @@ _SELDOM = {
 def draw(seed: int) -> Plan:
     """The plan of ``seed``."""
     chance = random.Random(f"plan {seed}")  # noqa: S311 -- a run that must repeat
-    busy = chance.choice((0.0, 0.3, 0.6, 1.0))
+    busy = chance.choice((0.0, 0.4, 0.8, 1.0))
     wild = chance.choice((0.0, 0.3, 0.6, 1.0))
     orders = tuple(_orders(chance, chance.randint(0, 6), busy))
     sales = tuple(_sales(chance, chance.randint(0 if orders else 1, 5), busy))
@@ -114,10 +114,10 @@ def _orders(chance: random.Random, count: int, busy: float) -> Iterator[OrderPla
 
 
 def _some(chance: random.Random, kinds: Sequence[T], busy: float) -> tuple[T, ...]:
-    """None, one or two of them."""
+    """None, or up to three of them."""
     if chance.random() > busy:
         return ()
-    drawn = chance.sample(kinds, k=chance.choice((1, 1, 2)))
+    drawn = chance.sample(kinds, k=chance.choice((1, 2, 3)))
     return tuple(kind for kind in drawn if kind not in _SELDOM or chance.random() < 0.25)
 
 
@@ -189,8 +189,12 @@ def _upsets(chance: random.Random, wild: float) -> Iterator[Upset]:
         yield WireFault(name(), client, server, chance.randint(1, 25), chance.choice(list(Wire)))
     for _ in range(_count(chance, wild, 4)):
         moment = chance.choice(list(Moment))
-        number = chance.randint(1, 60_000) if moment is Moment.ANY else chance.randint(1, 90)
-        yield Crash(name(), moment, number, round(chance.uniform(0.05, 4.0), 3))
+        # Early ones more often: there is the first call of an order that came at once.
+        most = 60_000 if moment is Moment.ANY else chance.choice((15, 40, 90))
+        number = chance.randint(1, most)
+        # Some are down for longer than an offer lives.
+        down_s = chance.uniform(0.05, chance.choice((4.0, 4.0, 16.0)))
+        yield Crash(name(), moment, number, round(down_s, 3))
     for _ in range(_count(chance, wild, 2)):
         at_s, for_s = chance.uniform(0, _LASTS_S), chance.uniform(0.5, 15)
         yield Apart(name(), NODE, chance.choice(PARTIES), round(at_s, 3), round(for_s, 3))

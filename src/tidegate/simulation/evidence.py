@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from tidegate.cases.tables import cases
+from tidegate.db.exchanges import exchanges
 from tidegate.db.inbox import inbox
 from tidegate.ledger.audit import AuditReport, audit
 from tidegate.ledger.tables import accounts
@@ -33,12 +34,13 @@ _WORK = (payouts, attempts, payments, refunds, disputes, inbox, webhook_endpoint
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """``attempts`` are by payout; ``balances`` by path of the account; ``leased`` are those rows
-    whose lease is held or left over."""
+    """``attempts`` and what was ``said`` to others are by payout; ``balances`` by path of the
+    account; ``leased`` are those rows whose lease is held or left over."""
 
     payouts: tuple[Row, ...]
     attempts: Mapping[str, list[Row]]
     observations: tuple[Row, ...]
+    said: Mapping[str, list[Row]]
     payments: tuple[Row, ...]
     refunds: tuple[Row, ...]
     disputes: tuple[Row, ...]
@@ -71,10 +73,14 @@ def read_evidence(connection: Connection, now_ms: int) -> Evidence:
     by_payout: defaultdict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows(attempts), key=lambda row: int(row["number"])):
         by_payout[row["payout_id"]].append(row)
+    said: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in sorted(rows(exchanges), key=lambda row: int(row["at"])):
+        said[row["subject"]].append(row)
     return Evidence(
         payouts=rows(payouts),
         attempts=by_payout,
         observations=rows(observations),
+        said=said,
         payments=rows(payments),
         refunds=rows(refunds),
         disputes=rows(disputes),

@@ -5,24 +5,15 @@ The judges are the companies' own books. Each check gives sentences; none is goo
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
-from tidegate.payments.postings import user_account
-from tidegate.payments.states import DisputeState
-from tidegate.payouts.states import CLOSED_ATTEMPT, State
-from tidegate.sandbox.aggregator import Violation
-from tidegate.sandbox.aggregator.judgement import Wrong
+from tidegate.payouts.states import CLOSED_ATTEMPT, AttemptState, State
+from tidegate.sandbox.aggregator.judgement import Violation, Wrong
 from tidegate.sandbox.aggregator.orders import PAID as AGGREGATOR_PAID
 from tidegate.sandbox.aggregator.orders import Order
-from tidegate.sandbox.bank.books import Books as BankBooks
-from tidegate.sandbox.cards import Books as CardBooks
-from tidegate.sandbox.cards import Kind
-from tidegate.sandbox.shop import Receiver
-from tidegate.simulation.buyers import Sale
+from tidegate.simulation.companies import Companies
 from tidegate.simulation.evidence import Evidence
-from tidegate.simulation.plan import Step
+from tidegate.simulation.invariants_cards import judge_cards
 from tidegate.simulation.world import COOL_OFF_S
 
 __all__ = ["Companies", "judge"]
@@ -41,43 +32,48 @@ _EXPLAINS = frozenset(
 )
 
 
-_TELLS_NOTHING_TAKEN = {("payments", 402), ("payments", 424), ("cancel", 200)}
-
-
-@dataclass(frozen=True, slots=True)
-class Companies:
-    """The others' own word: orders, references of transfers, what was judged. ``doubled`` are the
-    requests that the network delivered twice."""
-
-    orders: Sequence[Order]
-    violations: Sequence[Violation]
-    bank: BankBooks
-    transfers: Sequence[str]
-    cards: CardBooks
-    receiver: Receiver
-    sales: Sequence[Sale]
-    doubled: Sequence[str]
+_NOT_ITS_FAULT = frozenset(
+    {
+        Wrong.OFFER_REFUSED,
+        Wrong.PAID_TWICE,
+        Wrong.DECLINE_AFTER_ACCEPT,
+        Wrong.ACCEPT_AFTER_DECLINE,
+        Wrong.SUCCESS_REPEATED,
+        Wrong.CANCEL_REPEATED,
+        Wrong.BALANCE_OVERLAP,
+    }
+)
 
 
 def judge(evidence: Evidence, companies: Companies) -> list[str]:
     """Every broken promise, a sentence each."""
     return [
+        *_accepted_in_time(evidence),
         *_paid_once(evidence, companies),
         *_given_up(evidence, companies),
         *_shown(evidence),
         *_agreed(evidence, companies),
         *_held(evidence),
         *_float(evidence, companies),
+        *_owed(evidence),
         *_ledger(evidence),
-        *_charged_once(evidence, companies),
-        *_refunded(evidence, companies),
-        *_processor(evidence, companies),
-        *_added_up(evidence),
-        *_answered_once(companies),
-        *_as_told(evidence, companies),
-        *_told(evidence, companies),
+        *judge_cards(evidence, companies),
         *_judged(companies),
     ]
+
+
+def _accepted_in_time(evidence: Evidence) -> Iterator[str]:
+    """When an offer's time is over it is not accepted, unless the aggregator was asked whose the
+    order is just before."""
+    for payout in evidence.payouts:
+        before = ""
+        for one in evidence.said.get(payout["id"], ()):
+            if one["verb"] == "submit":
+                break  # paid orders are accepted once more when they are offered again
+            late = one["verb"] == "accept" and one["at"] > payout["expires_at"]
+            if late and before != "order":
+                yield f"order {payout['order_id']} was accepted after its time"
+            before = one["verb"]
 
 
 def _paid_once(evidence: Evidence, companies: Companies) -> Iterator[str]:
@@ -125,11 +121,15 @@ def _agreed(evidence: Evidence, companies: Companies) -> Iterator[str]:
         settled = order.status in AGGREGATOR_PAID or "settled" in order.marks
         kinds = set() if payout is None else evidence.kinds_of_payout(payout)
         ours = "unknown" if payout is None else payout["state"]
-        if bool(paid) != settled and not kinds & _EXPLAINS:
+        if settled and order.ours and not paid:
+            yield f"order {order.id} is {order.status} at the aggregator and was never paid"
+        elif bool(paid) != settled and not kinds & _EXPLAINS:
             yield (
                 f"order {order.id} was paid {paid} times, is {order.status} at the aggregator and "
                 f"{ours} here, and no case says why"
             )
+        if paid and order.failed_fulfilment() and "paid_after_failure" not in kinds:
+            yield f"order {order.id} was paid, and the aggregator was told that it failed"
         if ours in {State.PAID, State.FULFILLED} and not paid:
             yield f"order {order.id} is {ours} here and was never paid"
 
@@ -159,6 +159,15 @@ def _float(evidence: Evidence, companies: Companies) -> Iterator[str]:
         yield f"our books have {ours} kobo at the bank, the bank {theirs}, undecided {undecided}"
 
 
+def _owed(evidence: Evidence) -> Iterator[str]:
+    """What came back after it was paid is owed, as long as no person has settled it."""
+    rows = [row for rows in evidence.attempts.values() for row in rows]
+    back = sum(row["amount"] for row in rows if row["state"] == AttemptState.REVERSED)
+    owed = evidence.balances.get("payouts:returned:NGN", 0)
+    if owed != back:
+        yield f"{back} kobo came back after they were paid, {owed} stand as owed"
+
+
 def _ledger(evidence: Evidence) -> Iterator[str]:
     for finding in evidence.audit.findings:
         yield f"ledger audit: {finding.code} {finding.subject}: {finding.detail}"
@@ -167,127 +176,23 @@ def _ledger(evidence: Evidence) -> Iterator[str]:
             yield f"ledger audit: drift of {drift} in {code}"
 
 
-def _charged_once(evidence: Evidence, companies: Companies) -> Iterator[str]:
-    yield from (f"processor: {what}" for what in companies.cards.violations)
-    ours = {row["id"] for row in evidence.payments}
-    for row in evidence.payments:
-        lines = companies.cards.charges_of(row["id"])
-        taken = sum(line.amount for line in lines)
-        if len(lines) > 1:
-            yield f"payment {row['id']} was charged {len(lines)} times"
-        if taken != row["amount_captured"]:
-            yield f"payment {row['id']}: {taken} charged, {row['amount_captured']} captured here"
-    for line in companies.cards.lines:
-        if line.kind is Kind.CHARGED and line.payment not in ours:
-            yield f"payment {line.payment} was charged and is not known here"
-
-
-def _refunded(evidence: Evidence, companies: Companies) -> Iterator[str]:
-    back: Counter[str] = Counter()
-    for line in companies.cards.lines:
-        if line.kind in (Kind.REFUNDED, Kind.REFUND_RETURNED):
-            back[line.payment] += line.amount if line.kind is Kind.REFUNDED else -line.amount
-    for row in evidence.payments:
-        given = back[row["id"]]
-        if given > row["amount_captured"]:
-            yield f"payment {row['id']}: {given} given back of {row['amount_captured']}"
-        if given != row["amount_refunded"]:
-            yield f"payment {row['id']}: {given} given back, {row['amount_refunded']} here"
-        if row["amount_refunding"] and not evidence.kinds(row["id"]):
-            yield f"payment {row['id']}: {row['amount_refunding']} still set aside for refunds"
-
-
-_SIGNS = {
-    Kind.CHARGED: 1,
-    Kind.REFUNDED: -1,
-    Kind.REFUND_RETURNED: 1,
-    Kind.DISPUTED: -1,
-    Kind.DISPUTE_WON: 1,
-    Kind.FEE: -1,
-    Kind.DISPUTE_FEE: -1,
-    Kind.DISPUTE_FEE_RETURNED: 1,
-}
-
-
-def _processor(evidence: Evidence, companies: Companies) -> Iterator[str]:
-    """Our balance at the processor is what its own lines add up to."""
-    sums: Counter[str] = Counter()
-    for line in companies.cards.lines:
-        sums[f"processor:stripe:balance:{line.currency.upper()}"] += _SIGNS[line.kind] * line.amount
-    held = {p: b for p, b in evidence.balances.items() if p.startswith("processor:stripe:balance:")}
-    for path in sorted(held.keys() | sums.keys()):
-        if held.get(path, 0) != sums[path]:
-            yield f"{path}: the processor has {sums[path]}, the ledger {held.get(path, 0)}"
-
-
-def _added_up(evidence: Evidence) -> Iterator[str]:
-    """Each user's payments add up to the ledger account."""
-    lost: Counter[str] = Counter()
-    for row in evidence.disputes:
-        if row["state"] == DisputeState.LOST:
-            lost[row["payment_id"]] += row["amount"]
-    sums: Counter[str] = Counter()
-    for row in evidence.payments:
-        left = row["amount_captured"] - row["amount_refunded"] - row["amount_refunding"]
-        sums[user_account(row["user_id"], row["currency"])] += left - lost[row["id"]]
-    held = {p: b for p, b in evidence.balances.items() if p.startswith("payments:user:")}
-    for path in sorted(held.keys() | sums.keys()):
-        if held.get(path, 0) != sums[path]:
-            yield f"{path}: payments add up to {sums[path]}, the ledger has {held.get(path, 0)}"
-
-
-def _answered_once(companies: Companies) -> Iterator[str]:
-    for sale in companies.sales:
-        for key, answers in sale.answers.items():
-            # 202 is "not known yet": another answer may follow it.
-            final = {(status, name) for status, name in answers if status != 202}
-            if len(final) > 1 or len({name for _, name in answers}) > 1:
-                yield f"{key} was answered {answers}"
-
-
-def _as_told(evidence: Evidence, companies: Companies) -> Iterator[str]:
-    """What buyers were told is what the processor did, and nothing that nobody asked for."""
-    made = Counter(row["description"] for row in evidence.payments)
-    returned = Counter(line.payment for line in companies.cards.lines if line.kind is Kind.REFUNDED)
-    for sale in companies.sales:
-        yield from sale.wrong
-        if made[sale.plan.name] > 1:
-            yield f"one wish of {sale.plan.name} made {made[sale.plan.name]} payments"
-        taken = sum(line.amount for line in companies.cards.charges_of(sale.id))
-        wanted = sale.plan.amount
-        asked = sale.plan.steps.count(Step.REFUNDED_THERE)
-        for wish, body, status in sale.heard:
-            asked += wish == "refunds"
-            if wish == "capture" and "amount" in body:
-                wanted = body["amount"]
-            if taken and (wish, status) in _TELLS_NOTHING_TAKEN:
-                yield f"{sale.id}: {wish} was answered {status}, and {taken} was taken"
-        if taken not in {0, wanted}:
-            yield f"{sale.id}: {taken} was taken, {wanted} was wanted"
-        if returned[sale.id] > asked and not sale.gave_up:
-            yield f"{sale.id} was refunded {returned[sale.id]} times, asked for {asked} times"
-
-
-def _told(evidence: Evidence, companies: Companies) -> Iterator[str]:
-    """Each event of the timeline, signed and in order."""
-    yield from (f"receiver: {what}" for what in companies.receiver.wrong)
-    arrived = companies.receiver.arrived.get("buyer")
-    if arrived is None:
-        return
-    for payment in evidence.payments:
-        events = [row for row in evidence.events if row["payment_id"] == payment["id"]]
-        wanted = [row["id"] for row in sorted(events, key=lambda row: int(row["seq"]))]
-        got = [one.id for one in arrived if one.payment == payment["id"]]
-        if got != wanted:
-            yield f"payment {payment['id']}: {len(wanted)} events, {len(got)} of them told in order"
-
-
 def _judged(companies: Companies) -> Iterator[str]:
-    """What the aggregator holds against the node."""
-    dialects = {order.id: order.dialect for order in companies.orders}
+    """What the aggregator holds against the node, but for what the network or it itself did."""
+    orders = {order.id: order for order in companies.orders}
     for one in companies.violations:
-        if one.wrong is Wrong.OFFER_REFUSED and dialects.get(one.key) == "spec":
-            continue  # this dialect may refuse an offer in the answer
-        if one.wrong is Wrong.SUCCESS_REPEATED and any(one.key in it for it in companies.doubled):
-            continue  # it was the network that repeated it
-        yield f"aggregator: {one}"
+        if one.wrong not in _NOT_ITS_FAULT or not _excused(one, orders.get(one.key), companies):
+            yield f"aggregator: {one}"
+
+
+def _excused(one: Violation, order: Order | None, companies: Companies) -> bool:
+    doubled = any(one.key in it or "/balances" in it for it in companies.doubled)
+    match one.wrong:
+        case Wrong.OFFER_REFUSED:  # this dialect may refuse an offer in the answer
+            return order is not None and order.dialect == "spec"
+        case Wrong.PAID_TWICE:  # its one transaction by two names: what it told when asked is ours
+            return order is not None and order.dialect == "spec" and "success_polled" in order.marks
+        case Wrong.DECLINE_AFTER_ACCEPT | Wrong.ACCEPT_AFTER_DECLINE:
+            # The second copy came when the first was over: a new offer to the node.
+            return one.key in companies.offered_twice
+        case _:  # it was the network that repeated it
+            return doubled

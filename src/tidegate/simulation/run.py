@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import io
+import json
 import random
 import shutil
 import sys
@@ -19,6 +20,7 @@ from aiohttp import connector
 from tidegate.db.engine import InlineExecutor, open_database
 from tidegate.db.url import parse
 from tidegate.observability.logging import configure
+from tidegate.sandbox.faults import AggregatorFault
 from tidegate.simulation.evidence import Evidence, read_evidence
 from tidegate.simulation.invariants import Companies, judge
 from tidegate.simulation.loop import SimulatedLoop, Stuck
@@ -36,6 +38,9 @@ __all__ = ["Outcome", "Stage"]
 # The longest that the node may need to come to rest once nothing goes wrong any more.
 _REST_S = 3_600.0
 _LOOK_S = (2.0, 30.0)
+_TWICE = {AggregatorFault.OFFER_TWICE, AggregatorFault.OFFER_TWICE_CONCURRENTLY}
+# A logger keeps the stream that it first wrote to, so all runs of a process share one.
+_log = io.StringIO()
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- where there is one, no disk is waited for
 
 
@@ -64,7 +69,7 @@ class Stage:
         self._template = self._directory / "template.sqlite3"
         # Torn-off coroutines say so when they are thrown away; nobody needs to hear it.
         self._hook, sys.unraisablehook = sys.unraisablehook, lambda unraisable: None
-        configure("WARNING", stream=io.StringIO())
+        configure("INFO", json=True, stream=_log)
         loop = SimulatedLoop()
         rules = UserRules((SECRET_KEY,))
         party = Party("setup")
@@ -92,8 +97,8 @@ class Stage:
         gc.disable()
         outcome = Outcome(plan)
         random.seed(plan.seed)  # libraries ask it
-        log = io.StringIO()
-        configure("INFO", json=True, stream=log)
+        _log.seek(0)
+        _log.truncate()
         directory = Path(tempfile.mkdtemp(dir=self._directory))
         loop = SimulatedLoop()
         asyncio.set_event_loop(loop)
@@ -115,10 +120,11 @@ class Stage:
             gc.enable()
             connector.monotonic = time.monotonic  # type: ignore[attr-defined]  # as above
             shutil.rmtree(directory, ignore_errors=True)
-        outcome.log = log.getvalue()
+        outcome.log = _log.getvalue()
         outcome.broken += watch.seen
         outcome.broken += [f"in a callback: {fault}" for fault in loop.faults]
         outcome.broken += _told_secrets(outcome.log, plan)
+        outcome.broken += _unforeseen(outcome.log)
         outcome.digest = world.trace.digest
         outcome.trace = world.trace.lines()
         outcome.figures |= {
@@ -175,7 +181,16 @@ def _companies(world: World) -> Companies:
         receiver=world.shop.receiver,
         sales=world.buyer.sales,
         doubled=world.network.doubled,
+        offered_twice={
+            order.order_id for order in world.plan.orders if _TWICE & set(order.aggregator)
+        },
     )
+
+
+def _unforeseen(log: str) -> list[str]:
+    """No verb and no request ended with an error that nobody thought of."""
+    lines = (json.loads(line) for line in log.splitlines())
+    return [f"the log has an error: {one['event']}" for one in lines if one["level"] == "error"]
 
 
 def _told_secrets(log: str, plan: Plan) -> list[str]:

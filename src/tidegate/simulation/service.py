@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar
@@ -36,6 +37,7 @@ START_MS = 1_728_201_600_000
 """6 October 2024, 08:00 UTC: when each run begins."""
 
 _WRITER = "tidegate-writer"
+_COMMIT_S = (0.0005, 0.012)
 
 
 class SimulatedTime:
@@ -94,6 +96,9 @@ class _Executor:
             return work()
         self._service.moment(Moment.BEFORE_COMMIT, self._party)
         await self._alive()
+        # What others read meanwhile is old when this is written.
+        await asyncio.sleep(self._service.commit_s())
+        await self._alive()
         done = work()
         self._service.committed()
         self._service.moment(Moment.AFTER_COMMIT, self._party)
@@ -128,6 +133,7 @@ class Service:
         self.on_commit: Callable[[], None] = lambda: None
         self._loop = loop
         self._seed = seed
+        self._chance = random.Random(f"commits {seed}")  # noqa: S311 -- a run that must repeat
         self._trace = trace
         self._dead: list[Application] = []
         self._graves: list[Party] = []
@@ -162,6 +168,10 @@ class Service:
         self.over = True
         for app in [*self._dead, *([self.app] if self.app else [])]:
             await app.database.close()
+
+    def commit_s(self) -> float:
+        """How long the next commit takes to reach the disk."""
+        return self._chance.uniform(*_COMMIT_S)
 
     def moment(self, moment: Moment, party: Party) -> None:
         if party.alive:

@@ -87,8 +87,8 @@ _TERMS = Terms(
     refund_timeout_s=25.0,
     refunding_s=0.5,
     poll_interval_s=4.0,
-    first_poll_after_s=9.0,
-    fulfilment_validity_s=12.0,
+    first_poll_after_s=6.0,
+    fulfilment_validity_s=7.0,
     settling_after_s=0.5,
     settled_after_s=0.5,
     polled_settling_after_s=2.0,
@@ -108,6 +108,8 @@ SECRET_KEY = "simulated-secret-key-0123456789-abcdef"  # noqa: S105 -- the same
 SECRETS = (_SECRET, _TOKEN, _STRIPE_KEY, _STRIPE_SECRET, SECRET_KEY)
 """What must be in no log."""
 
+# Trouble goes on for so long after the last order: its transfer and its report meet some too.
+_GOES_ON_S = 20.0
 _READY_S = 60.0
 _STEP_S = 0.25
 
@@ -233,7 +235,7 @@ class World:
     # -- a plan's run ---
 
     async def play(self) -> None:
-        """Let the plan happen, and return when its last part has begun or been played."""
+        """Let the plan happen, and return when its last sale and most of its last order is over."""
         self._ready_at = self.loop.time()
         self.network.exchanges.clear()
         self.trace.add("plays", f"seed {self.plan.seed}: {' '.join(self.plan.names)}")
@@ -247,7 +249,7 @@ class World:
         for order in self.plan.orders:
             self._arm_order(order)
             self.parties["aggregator"].call_at(self._ready_at + order.at_s, self._offer, order)
-            ends = max(ends, self._ready_at + order.at_s)
+            ends = max(ends, self._ready_at + order.at_s + _GOES_ON_S)
         sold = self.parties[BUYER].spawn(self.buyer.buy())
         await asyncio.sleep(ends - self._ready_at)
         async with asyncio.timeout(600):

@@ -142,7 +142,7 @@ class World:
         """Wait until the node has written down that the aggregator took its *pending*."""
         query = "SELECT told_pending_at FROM payouts WHERE order_id = ?"
         until(
-            lambda: self.rows(query, order.id) not in ([], [(None,)]),
+            lambda: any(moment for (moment,) in self.rows(query, order.id)),
             "pending to be taken",
             self.patience_s,
             explain=lambda: self.story(order),

@@ -173,6 +173,31 @@ async def test_cancel_is_for_what_was_never_created(
     await hands.world.assert_right()
 
 
+async def test_that_pending_may_have_been_told_is_written_down_first(
+    make_hands: MakeHands,
+) -> None:
+    """The process died after the aggregator heard *pending*: no cancel may follow (4.4)."""
+    hands = await make_hands()
+    order_id = await hands.world.offer()
+    await hands.sent(order_id, AttemptState.PENDING)
+    tell = hands.node.app.aggregator.fulfil_live
+
+    async def heard_and_died(*args: Any, **named: Any) -> Any:
+        await tell(*args, **named)
+        raise asyncio.CancelledError
+
+    hands.node.app.aggregator.fulfil_live = heard_and_died  # type: ignore[method-assign]  # it dies
+    with pytest.raises(asyncio.CancelledError):
+        await hands.payout(order_id, "report")
+    hands.node.app.aggregator.fulfil_live = tell  # type: ignore[method-assign]  # and is back
+    assert (await hands.world.payout(order_id))["told_pending_at"] == 0
+    await hands.world.leases_run_out()
+    hands.clock.advance(MINUTE)
+    row = await hands.payout(order_id, "report")
+    assert row["told_pending_at"] > 0
+    assert "cancelled" not in hands.heard(order_id)
+
+
 # -- rounds ---------------------------------------------------------------------------------
 
 

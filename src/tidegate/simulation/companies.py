@@ -1,0 +1,32 @@
+"""What a judgement hears from everybody but the node."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from tidegate.sandbox.aggregator import Violation
+from tidegate.sandbox.aggregator.orders import Order
+from tidegate.sandbox.bank.books import Books as BankBooks
+from tidegate.sandbox.cards import Books as CardBooks
+from tidegate.sandbox.shop import Receiver
+from tidegate.simulation.buyers import Sale
+
+__all__ = ["Companies"]
+
+
+@dataclass(frozen=True, slots=True)
+class Companies:
+    """The others' own word: orders, references of transfers, what was judged. ``doubled`` are the
+    requests that the network delivered twice, ``offered_twice`` the orders that the aggregator
+    offers twice over."""
+
+    orders: Sequence[Order]
+    violations: Sequence[Violation]
+    bank: BankBooks
+    transfers: Sequence[str]
+    cards: CardBooks
+    receiver: Receiver
+    sales: Sequence[Sale]
+    doubled: Sequence[str]
+    offered_twice: Collection[str]

@@ -1,0 +1,1 @@
+"""Crashes of whole machines' worth: processes, the database server, the disk, all under load."""
