@@ -36,6 +36,8 @@ _NOT_ITS_FAULT = frozenset(
     {
         Wrong.OFFER_REFUSED,
         Wrong.PAID_TWICE,
+        Wrong.PENDING_AFTER_SUCCESS,
+        Wrong.CANCEL_AFTER_FULFIL,
         Wrong.DECLINE_AFTER_ACCEPT,
         Wrong.ACCEPT_AFTER_DECLINE,
         Wrong.SUCCESS_REPEATED,
@@ -191,6 +193,10 @@ def _excused(one: Violation, order: Order | None, companies: Companies) -> bool:
             return order is not None and order.dialect == "spec"
         case Wrong.PAID_TWICE:  # its one transaction by two names: what it told when asked is ours
             return order is not None and order.dialect == "spec" and "success_polled" in order.marks
+        case Wrong.PENDING_AFTER_SUCCESS:  # it was told when asked, sooner than the contract asks
+            return doubled or (order is not None and "success_polled" in order.marks)
+        case Wrong.CANCEL_AFTER_FULFIL:  # this dialect knows no other word for a failure
+            return order is not None and order.dialect == "spec"
         case Wrong.DECLINE_AFTER_ACCEPT | Wrong.ACCEPT_AFTER_DECLINE:
             # The second copy came when the first was over: a new offer to the node.
             return one.key in companies.offered_twice
