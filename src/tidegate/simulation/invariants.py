@@ -11,6 +11,7 @@ from tidegate.payouts.states import CLOSED_ATTEMPT, AttemptState, State
 from tidegate.sandbox.aggregator.judgement import Violation, Wrong
 from tidegate.sandbox.aggregator.orders import PAID as AGGREGATOR_PAID
 from tidegate.sandbox.aggregator.orders import Order
+from tidegate.sandbox.bank.books import Kind as BankKind
 from tidegate.simulation.companies import Companies
 from tidegate.simulation.evidence import Evidence
 from tidegate.simulation.invariants_cards import judge_cards
@@ -60,7 +61,7 @@ def judge(evidence: Evidence, companies: Companies) -> list[str]:
         *_owed(evidence),
         *_ledger(evidence),
         *judge_cards(evidence, companies),
-        *_judged(companies),
+        *_judged(evidence, companies),
     ]
 
 
@@ -70,7 +71,7 @@ def _accepted_in_time(evidence: Evidence) -> Iterator[str]:
     for payout in evidence.payouts:
         before = ""
         for one in evidence.said.get(payout["id"], ()):
-            if one["verb"] == "submit":
+            if one["verb"] in {"submit", "lookup", "fulfil"}:
                 break  # paid orders are accepted once more when they are offered again
             late = one["verb"] == "accept" and one["at"] > payout["expires_at"]
             if late and before != "order":
@@ -178,23 +179,26 @@ def _ledger(evidence: Evidence) -> Iterator[str]:
             yield f"ledger audit: drift of {drift} in {code}"
 
 
-def _judged(companies: Companies) -> Iterator[str]:
+def _judged(evidence: Evidence, companies: Companies) -> Iterator[str]:
     """What the aggregator holds against the node, but for what the network or it itself did."""
     orders = {order.id: order for order in companies.orders}
     for one in companies.violations:
-        if one.wrong not in _NOT_ITS_FAULT or not _excused(one, orders.get(one.key), companies):
+        if one.wrong not in _NOT_ITS_FAULT or not _excused(
+            one, orders.get(one.key), evidence, companies
+        ):
             yield f"aggregator: {one}"
 
 
-def _excused(one: Violation, order: Order | None, companies: Companies) -> bool:
-    doubled = any(one.key in it or "/balances" in it for it in companies.doubled)
+def _excused(one: Violation, order: Order | None, evidence: Evidence, companies: Companies) -> bool:
+    path = "/balances" if one.wrong is Wrong.BALANCE_OVERLAP else one.key
+    doubled = any(path in request for request in companies.doubled)
     match one.wrong:
         case Wrong.OFFER_REFUSED:  # this dialect may refuse an offer in the answer
             return order is not None and order.dialect == "spec"
         case Wrong.PAID_TWICE:  # its one transaction by two names: what it told when asked is ours
             return order is not None and order.dialect == "spec" and "success_polled" in order.marks
         case Wrong.PENDING_AFTER_SUCCESS:  # it was told when asked, sooner than the contract asks
-            return doubled or (order is not None and "success_polled" in order.marks)
+            return doubled or (order is not None and _told_truly(order, evidence, companies))
         case Wrong.CANCEL_AFTER_FULFIL:  # this dialect knows no other word for a failure
             return order is not None and order.dialect == "spec"
         case Wrong.DECLINE_AFTER_ACCEPT | Wrong.ACCEPT_AFTER_DECLINE:
@@ -202,3 +206,20 @@ def _excused(one: Violation, order: Order | None, companies: Companies) -> bool:
             return one.key in companies.offered_twice
         case _:  # it was the network that repeated it
             return doubled
+
+
+def _told_truly(order: Order, evidence: Evidence, companies: Companies) -> bool:
+    """Was the bank's word *paid* when the aggregator was first told so in answer to a question?"""
+    told = [moment.at_ms for moment in order.history if moment.event == "success_polled"]
+    references = {
+        row["reference"]
+        for payout in evidence.payouts
+        if payout["order_id"] == order.id
+        for row in evidence.attempts.get(payout["id"], [])
+    }
+    paid = [
+        line.at_ms
+        for line in companies.bank.lines
+        if line.kind is BankKind.PAID and line.reference in references
+    ]
+    return bool(told and paid) and min(paid) <= min(told)

@@ -89,6 +89,7 @@ class Stage:
         gc.freeze()  # what every run needs is not looked at again each time
 
     def close(self) -> None:
+        gc.unfreeze()
         sys.unraisablehook = self._hook
         shutil.rmtree(self._directory, ignore_errors=True)
 
