@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from typing import Final
 
@@ -28,7 +27,6 @@ def stage() -> Iterator[Stage]:
     """One place for all runs of this file."""
     made = Stage()
     yield made
-    gc.collect()  # what the last run left is thrown away while nobody listens
     made.close()
 
 

@@ -41,6 +41,7 @@ _LOOK_S = (2.0, 30.0)
 # What nobody told is found by the sweep of the processor's events, every 20 s.
 _SWEPT_S = 45.0
 _TWICE = {AggregatorFault.OFFER_TWICE, AggregatorFault.OFFER_TWICE_CONCURRENTLY}
+_ROUNDS_MAX = 10
 # A logger keeps the stream that it first wrote to, so all runs of a process share one.
 _log = io.StringIO()
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- where there is one, no disk is waited for
@@ -90,6 +91,11 @@ class Stage:
 
     def close(self) -> None:
         gc.unfreeze()
+        # What the runs left says its last words here, not in whatever the process does next. What
+        # a coroutine's end lets go of is garbage of the next round.
+        for _ in range(_ROUNDS_MAX):
+            if not gc.collect():
+                break
         sys.unraisablehook = self._hook
         shutil.rmtree(self._directory, ignore_errors=True)
 
