@@ -35,7 +35,8 @@ _WORK = (payouts, attempts, payments, refunds, disputes, inbox, webhook_endpoint
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """``attempts`` and what was ``said`` to others are by payout; ``balances`` by path of the
-    account; ``leased`` are those rows whose lease is held or left over."""
+    account; ``leased`` are those rows whose lease is held or left over; everything that the card
+    processor noted before ``swept_ms`` was seen."""
 
     payouts: tuple[Row, ...]
     attempts: Mapping[str, list[Row]]
@@ -50,6 +51,7 @@ class Evidence:
     cases: tuple[Row, ...]
     balances: Mapping[str, int]
     leased: tuple[str, ...]
+    swept_ms: int
     audit: AuditReport
 
     def kinds(self, *subjects: str | None) -> set[str]:
@@ -95,5 +97,11 @@ def read_evidence(connection: Connection, now_ms: int) -> Evidence:
             for row in rows(table)
             if row["leased_until"] is not None
         ),
+        swept_ms=_swept_ms(rows(periodic)),
         audit=audit(connection, expect=None, now_ms=now_ms, unsealed_after_ms=10**15),
     )
+
+
+def _swept_ms(chores: tuple[Row, ...]) -> int:
+    last = next((row["result"] for row in chores if row["id"] == "processor_events"), None)
+    return int((last or {}).get("until_ms") or 0)

@@ -38,8 +38,8 @@ __all__ = ["Outcome", "Stage"]
 # The longest that the node may need to come to rest once nothing goes wrong any more.
 _REST_S = 3_600.0
 _LOOK_S = (2.0, 30.0)
-# What nobody told is found by the sweep of the processor's events, every 20 s.
-_SWEPT_S = 45.0
+# The aggregator has asked about everything by then, and late failures have turned.
+_QUIET_S = 15.0
 _TWICE = {AggregatorFault.OFFER_TWICE, AggregatorFault.OFFER_TWICE_CONCURRENTLY}
 _ROUNDS_MAX = 10
 # A logger keeps the stream that it first wrote to, so all runs of a process share one.
@@ -159,12 +159,16 @@ async def _play(world: World, watch: Watch, outcome: Outcome) -> None:
 
 
 async def _rest(world: World, outcome: Outcome) -> Evidence:
-    """Wait until nothing is to be done any more, and say what is left after too long."""
+    """Wait until nothing is to be done any more, and say what is left after too long.
+
+    What nobody told is found by a sweep of the processor's list of events that began afterwards.
+    """
     reader = open_database(
         parse(f"sqlite:///{world.database}"), world.time, executor=lambda name: InlineExecutor()
     )
-    healed, wait_s = world.loop.time(), _LOOK_S[0]
-    ends = healed + _REST_S
+    healed_ms, wait_s = world.time.now_ms(), _LOOK_S[0]
+    ends = world.loop.time() + _REST_S
+    await asyncio.sleep(_QUIET_S)
     try:
         while True:
             await asyncio.sleep(wait_s)
@@ -172,7 +176,7 @@ async def _rest(world: World, outcome: Outcome) -> Evidence:
             evidence = await reader.read(lambda c: read_evidence(c, world.time.now_ms()))
             left = list(unfinished(evidence))
             quiet = not world.aggregator.busy and not world.bank.courier.waiting
-            swept = world.loop.time() - healed > _SWEPT_S
+            swept = evidence.swept_ms >= healed_ms
             if quiet and swept and not left and not world.cards.courier.waiting:
                 return evidence
             if world.loop.time() > ends:

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from tidegate.payments.states import DISPUTE_TRANSITIONS, REFUND_TRANSITIONS
 from tidegate.payments.states import TRANSITIONS as PAYMENT_TRANSITIONS
@@ -15,6 +15,7 @@ from tidegate.payouts.states import ATTEMPT_TRANSITIONS, CLOSED_ATTEMPT, TRANSIT
 __all__ = ["Watch"]
 
 S = TypeVar("S", bound=StrEnum)
+_Stand: TypeAlias = tuple[str, str, str]
 
 # Said here once more: what the chart says of floors is judged as well.
 _BELOW = (
@@ -51,7 +52,11 @@ class Watch:
             "refunds": _reach(REFUND_TRANSITIONS),
             "disputes": _reach(DISPUTE_TRANSITIONS),
         }
-        self._states: dict[str, dict[str, str]] = {name: {} for name in self._reach}
+        self._all_states = " UNION ALL ".join(
+            f"SELECT '{name}', id, state FROM {name}"  # noqa: S608 -- names of ours
+            for name in self._reach
+        )
+        self._states: list[_Stand] = []
         self._last_entry = 0
 
     def look(self) -> None:
@@ -70,16 +75,22 @@ class Watch:
             yield f"commit {self.commits}: payout {payout} has two attempts that stand"
         for (payment,) in read(_TOO_MUCH):
             yield f"commit {self.commits}: payment {payment} gives back more than it took"
-        for (entry,) in read(_UNBALANCED, (self._last_entry,)):
-            yield f"commit {self.commits}: entry {entry} does not balance"
-        ((self._last_entry,),) = read(_LAST)
-        for name, before in self._states.items():
-            now: dict[str, str] = dict(read(f"SELECT id, state FROM {name}"))  # noqa: S608 -- ours
-            for row_id, state in now.items():
-                was = before.get(row_id, state)
-                if state != was and state not in self._reach[name].get(was, ()):
-                    yield f"commit {self.commits}: {row_id} went from {was} to {state}"
-            self._states[name] = now
+        ((last,),) = read(_LAST)
+        if last != self._last_entry:
+            for (entry,) in read(_UNBALANCED, (self._last_entry,)):
+                yield f"commit {self.commits}: entry {entry} does not balance"
+            self._last_entry = last
+        now = read(self._all_states).fetchall()
+        if now != self._states:  # most commits are about periodic work
+            yield from self._moves(self._states, now)
+            self._states = now
+
+    def _moves(self, before: list[_Stand], now: list[_Stand]) -> Iterator[str]:
+        known = {(table, row_id): state for table, row_id, state in before}
+        for table, row_id, state in now:
+            was = known.get((table, row_id), state)
+            if state != was and state not in self._reach[table].get(was, ()):
+                yield f"commit {self.commits}: {row_id} went from {was} to {state}"
 
 
 def _reach(table: Mapping[tuple[S, Any], S]) -> dict[str, set[str]]:

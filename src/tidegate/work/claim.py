@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Table, bindparam, case, or_, select, update
+from sqlalchemy import Connection, Table, bindparam, case, literal, or_, select, union, update
 
 from tidegate.clock import Clock
 from tidegate.db.committer import Batch, Due
@@ -104,7 +104,11 @@ class ClaimBatch:
         return answer
 
     def flush(self) -> Sequence[Due]:
+        looks = {claim.table: None for claim, _ in self._claims if claim.ids is None}
+        due = None if len(self._claims) == 1 else self._due_kinds(tuple(looks))
         for claim, answer in self._claims:
+            if due is not None and claim.ids is None and (claim.table.name, claim.kind) not in due:
+                continue
             parameters: dict[str, Any] = {
                 "_kind": claim.kind,
                 "_now": self._now_ms,
@@ -119,10 +123,18 @@ class ClaimBatch:
             answer.extend(sorted((dict(row) for row in rows), key=lambda row: row["due_at"]))
         return ()
 
+    def _due_kinds(self, tables: tuple[Table, ...]) -> set[tuple[str, str]]:
+        """What a look would find, asked once for all kinds: mostly nothing is due."""
+        if not tables:
+            return set()
+        found = self._connection.execute(_due_statement(tables), {"_now": self._now_ms})
+        return {(name, kind) for name, kind in found}
+
 
 Claim.batch = ClaimBatch
 
 _statements: dict[tuple[str, Table, bool], Any] = {}
+_due_statements: dict[tuple[Table, ...], Any] = {}
 
 
 def _statement(dialect: str, table: Table, by_id: bool) -> Any:
@@ -156,3 +168,16 @@ def _statement(dialect: str, table: Table, by_id: bool) -> Any:
             .returning(*table.c)
         )
     return _statements[key]
+
+
+def _due_statement(tables: tuple[Table, ...]) -> Any:
+    if tables not in _due_statements:
+        _due_statements[tables] = union(
+            *(
+                select(literal(table.name), table.c.kind).where(
+                    table.c.due_at.is_not(None), table.c.due_at <= bindparam("_now")
+                )
+                for table in tables
+            )
+        )
+    return _due_statements[tables]
