@@ -271,6 +271,13 @@ class PspsUnavailable(PolicyRefusal):
     sentence = "No payment service provider for this order is available at the moment."
 
 
+class ReportStands(PolicyRefusal):
+    """An earlier *pending* of ours may stand there, in whose way this round's report would be."""
+
+    code = "REPORT_STANDS"
+    sentence = "An earlier report of this order may still stand at the aggregator."
+
+
 class SwitchedOff(PolicyRefusal):
     """An operator's kill switch forbids it."""
 

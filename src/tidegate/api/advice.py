@@ -148,6 +148,10 @@ ADVICE: Final[Mapping[str, Advice]] = {
     ),
     "ORDER_EXPIRED": Advice("Offer the order again.", Retry.ROUND),
     "PSP_ERROR": Advice("Offer the order again later, or to another node.", Retry.ROUND),
+    "REPORT_STANDS": Advice(
+        "Clear the earlier report of this order at the aggregator, or offer it to another node.",
+        Retry.NONE,
+    ),
     "SWITCHED_OFF": Advice("An operator switches it on again: `tidegate switches`.", Retry.ROUND),
     "not_found": Advice(
         "Check the address and the id; what belongs to another account is not found either.",

@@ -21,6 +21,7 @@ from tidegate.errors import (
     InvalidAmount,
     PolicyRefusal,
     PspsUnavailable,
+    ReportStands,
     SwitchedOff,
 )
 from tidegate.ledger.book import Record
@@ -107,6 +108,11 @@ class Accept:
                     Event.LAPSED, lease=claimed.held, next=DONE, reason_code="ORDER_EXPIRED"
                 )
             await self._committer.commit(journal.unit)
+            return None
+        if row["told_pending_at"] is not None:
+            # An earlier round told *pending*, and its failure was not taken: the aggregator takes
+            # no other transaction beside that one, so what we paid would never be settled (4.3).
+            await self._decline(claimed, ReportStands())
             return None
         plan = choose(
             currency=row["currency"],

@@ -265,7 +265,7 @@ class Receive:
             tx_id=transaction_id(row["reference"], number),
             tries=0,
             accept_first=False,
-            told_pending_at=None,
+            # ``told_pending_at`` stays: what is set still stands there.
             told_at=None,
             psp=None,
             psp_id=None,

@@ -261,7 +261,8 @@ class Report:
         if not _conclusive(answer):
             await self._told.later(claimed, said, answer)
         elif answer.said in {Said.DONE, Said.GONE, Said.NOT_OURS, Said.REFUNDED}:
-            await self._told.reported(claimed, said, answer.message)
+            taken = failed and answer.said is Said.DONE
+            await self._told.reported(claimed, said, answer.message, nothing_stands=taken)
         else:
             journal = self._told.journal(claimed, said)
             self._told.open_case(journal, answer)

@@ -83,10 +83,16 @@ class Told:
         how: str,
         *,
         told_pending_at: int | None = None,
+        nothing_stands: bool = False,
     ) -> None:
-        """It took it: nothing more is to be said in this round."""
+        """It took it: nothing more is to be said in this round.
+
+        ``nothing_stands``: our transaction is failed there too, and in nobody's way.
+        """
         journal = self.journal(claimed, said)
-        values = {} if told_pending_at is None else {"told_pending_at": told_pending_at}
+        values: dict[str, int | None] = {}
+        if told_pending_at is not None or nothing_stands:
+            values["told_pending_at"] = told_pending_at
         journal.move(
             Event.REPORTED,
             lease=claimed.held,

@@ -236,6 +236,31 @@ async def test_a_new_round_has_a_reference_of_its_own(make_hands: MakeHands) -> 
     await hands.world.assert_right()
 
 
+async def test_an_earlier_pending_that_stands_forbids_another_round(
+    make_hands: MakeHands,
+) -> None:
+    """The aggregator took the order back under our *pending* and refused its failure. What a new
+    round paid could never be settled beside that transaction: it is declined, and not paid."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(bank_faults=[BankFault.FAILED_UNSUCCESSFUL])
+    await hands.sent(order_id, AttemptState.PENDING)
+    row = await hands.payout(order_id, "report")
+    assert row["told_pending_at"] > 0
+    book = hands.world.aggregator.book
+    order = book.orders[order_id]
+    book.give_to_another(order)
+    assert (await hands.to_its_end(order_id))["state"] == State.FAILED
+    hands.world.heal()
+    for number in (2, 3):
+        book.move(order, Aggregated.PENDING, "cleared")
+        book.offer_again(order)
+        await _offered(hands, order_id, number)
+        row = await hands.to_its_end(order_id)
+        assert (row["state"], row["reason_code"]) == (State.DECLINED, "REPORT_STANDS")
+    assert hands.posts == 1
+    await hands.world.assert_right()
+
+
 async def test_paid_late_is_never_called_failed(make_hands: MakeHands) -> None:
     """Round one failed and was paid after all while round two was under way: when round two
     fails for certain, the order is reported as what it is, paid."""
