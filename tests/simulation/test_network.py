@@ -108,6 +108,7 @@ def test_a_request_said_twice_arrives_twice_and_is_answered_once(town: Town) -> 
 
     assert town.run(ask) == 200
     assert town.orders == [b"x" * 70_000] * 2
+    assert [copy.endswith(b"x" * 70_000) for copy in town.network.copies] == [True]
 
 
 def test_who_is_apart_hears_nothing(town: Town) -> None:

@@ -18,8 +18,8 @@ __all__ = ["Companies"]
 @dataclass(frozen=True, slots=True)
 class Companies:
     """The others' own word: orders, references of transfers, what was judged. ``doubled`` are the
-    requests that the network delivered twice, ``offered_twice`` the orders that the aggregator
-    offers twice over."""
+    requests that the network delivered twice, ``offered_twice`` the orders of which one offer
+    arrives twice, from the aggregator or by the network."""
 
     orders: Sequence[Order]
     violations: Sequence[Violation]

@@ -74,6 +74,7 @@ class Network:
         self.exchanges: Counter[tuple[str, str]] = Counter()
         self.struck: Counter[str] = Counter()
         self.doubled: list[str] = []
+        self.copies: list[bytes] = []
         self._chance = random.Random(f"network {seed}")  # noqa: S311 -- a run that must repeat
         self._links: list[_Link] = []
         self._next_port = _FIRST_PORT
@@ -359,5 +360,6 @@ class _Link:
             ghost._asking = True
             ghost._name = f"{self._name} (again)"
             self.network.doubled.append(self._name)
+            self.network.copies.append(self._copied)
             ghost.open(asyncio.Protocol)
             ghost.client.send(ghost.server.take, self.network.delay_s(), self._copied)

@@ -40,6 +40,7 @@ _REST_S = 3_600.0
 _LOOK_S = (2.0, 30.0)
 # The aggregator has asked about everything by then, and late failures have turned.
 _QUIET_S = 15.0
+_OFFERS = (b"POST /new_order ", b"POST /orders ")
 _TWICE = {AggregatorFault.OFFER_TWICE, AggregatorFault.OFFER_TWICE_CONCURRENTLY}
 _ROUNDS_MAX = 10
 # A logger keeps the stream that it first wrote to, so all runs of a process share one.
@@ -187,6 +188,7 @@ async def _rest(world: World, outcome: Outcome) -> Evidence:
 
 
 def _companies(world: World) -> Companies:
+    offers = [copy for copy in world.network.copies if copy.startswith(_OFFERS)]
     return Companies(
         orders=list(world.aggregator.orders.values()),
         violations=world.aggregator.judge(),
@@ -197,7 +199,10 @@ def _companies(world: World) -> Companies:
         sales=world.buyer.sales,
         doubled=world.network.doubled,
         offered_twice={
-            order.order_id for order in world.plan.orders if _TWICE & set(order.aggregator)
+            order.order_id
+            for order in world.plan.orders
+            if _TWICE & set(order.aggregator)
+            or any(order.order_id.encode() in offer for offer in offers)
         },
     )
 
