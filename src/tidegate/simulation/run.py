@@ -41,7 +41,11 @@ _LOOK_S = (2.0, 30.0)
 # The aggregator has asked about everything by then, and late failures have turned.
 _QUIET_S = 15.0
 _OFFERS = (b"POST /new_order ", b"POST /orders ")
-_TWICE = {AggregatorFault.OFFER_TWICE, AggregatorFault.OFFER_TWICE_CONCURRENTLY}
+_TWICE = {
+    AggregatorFault.OFFER_TWICE,
+    AggregatorFault.OFFER_TWICE_CONCURRENTLY,
+    AggregatorFault.OFFER_OTHER_AMOUNT,  # a second time, with another amount
+}
 _ROUNDS_MAX = 10
 # A logger keeps the stream that it first wrote to, so all runs of a process share one.
 _log = io.StringIO()
