@@ -20,7 +20,7 @@ from tidegate.sandbox.faults import BankFault as B
 open_world = worlds.open_world
 
 # Each kill takes a start of the program; the long run makes as many as the promise is known for.
-KILLS, KILLS_LONG = 7, 20
+KILLS, KILLS_LONG = 4, 20
 # Offers, roughly, in the second that a process lives and in the one it takes to start.
 PAUSE_S = 0.06
 # How long after it answers a process may live.

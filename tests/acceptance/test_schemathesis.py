@@ -68,7 +68,7 @@ def test_the_document_says_how_a_logged_in_user_is_answered(start: Start, tmp_pa
 
 def test_the_document_says_how_a_stranger_is_answered(start: Start, tmp_path: Path) -> None:
     """Nobody logs in, nothing is signed, and the limits are those of production."""
-    _as_stranger(start, tmp_path, 1, ("examples", "coverage"), long=False)
+    _as_stranger(start, tmp_path, 2, ("examples", "fuzzing"), long=False)
 
 
 @pytest.mark.long

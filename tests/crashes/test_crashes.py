@@ -25,7 +25,7 @@ from tests.support.databases import Prepare, SqliteDatabases
 from tests.support.node import migrate
 from tidegate.payouts.states import State
 
-KILLS_LONG, KILLS_SHORT = 200, 6
+KILLS_LONG, KILLS_SHORT = 200, 3
 # From one kill to the next.
 LIVES_S, LIVES_ALONE_S, LIVES_SHORT_S = (0.3, 5.0), (0.05, 1.0), (0.2, 1.5)
 # From one order to the next, on average.

@@ -27,10 +27,10 @@ def test_the_seeds_that_once_failed_hold() -> None:
 def test_the_same_seed_gives_the_same_run_in_every_process() -> None:
     """Event for event, whatever was played before it, and where."""
     with Players(2) as players:
-        forwards = {one.plan.seed: one.digest for one in players.play_all(range(40, 48))}
-        backwards = {one.plan.seed: one.digest for one in players.play_all(range(47, 39, -1))}
+        forwards = {one.plan.seed: one.digest for one in players.play_all(range(40, 44))}
+        backwards = {one.plan.seed: one.digest for one in players.play_all(range(43, 39, -1))}
     assert forwards == backwards
-    assert len(set(forwards.values())) == 8
+    assert len(set(forwards.values())) == 4
 
 
 def test_a_part_of_a_plan_is_another_run() -> None:

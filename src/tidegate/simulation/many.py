@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from multiprocessing.util import Finalize
 from types import TracebackType
 
 from tidegate.simulation.drawing import draw
@@ -37,6 +38,8 @@ _place = _Place()
 def _play(seed: int, names: Collection[str] | None) -> Outcome:
     if _place.stage is None:
         _place.stage = Stage()
+        # The only kind of end that a process of a pool hears of.
+        Finalize(None, _place.stage.close, exitpriority=0)
     plan = draw(seed)
     outcome = _place.stage.run(plan if names is None else plan.only(names))
     if outcome.held:
