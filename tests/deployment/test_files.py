@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 
 from tests.deployment.files import OVERLAYS, ROOT, built, compose, image, program, stages
+from tests.unit.docs.test_readme import faults_of
 from tidegate.observability.metrics import Metrics
 from tidegate.settings import load
 from tidegate.settings.reading import fields, name_of
@@ -253,3 +254,15 @@ def test_a_release_is_told_as_the_changelog_tells_it() -> None:
     done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     assert "not the package's version" in done.stderr
+
+
+def test_every_process_is_started_with_a_command_that_exists() -> None:
+    """Commands and options of compose and of the pods, as the program has them."""
+    commands = [
+        service["command"]
+        for service in compose()["services"].values()
+        if "command" in service and "entrypoint" not in service
+    ]
+    commands += [pod["containers"][0]["args"] for pod in _pods("production").values()]
+    assert len(commands) >= 10
+    assert {" ".join(each): faults_of(each) for each in commands if faults_of(each)} == {}

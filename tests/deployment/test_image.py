@@ -23,7 +23,7 @@ from tests.support.world import OpenWorld
 from tidegate.sandbox.faults import BankFault
 
 pytestmark = [pytest.mark.long, pytest.mark.usefixtures("image")]
-ORDERS, PAUSE_S = 1_000, 0.15
+ORDERS, PAUSE_S = 1_000, 0.3
 GRACE_S = 5.0
 
 
