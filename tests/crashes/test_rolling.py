@@ -22,6 +22,8 @@ SEVERAL = ("serve --no-worker", "serve --no-worker", "worker", "worker")
 STOPS = {"SHUTDOWN_DELAY": "1", "SHUTDOWN_GRACE": "3"}
 ORDERS, PAUSE_S = 60, 0.1
 SETTLES_S = 600.0
+OFFERED_S = 3_600.0
+WAITING_MAX = 15
 
 
 @pytest.mark.long
@@ -53,7 +55,7 @@ async def roll_out(
     the one numbered ``killed`` after half of them; then nothing may be wrong."""
     try:
         await world.open()
-        world.begin(pause_s)
+        world.begin(pause_s, WAITING_MAX)
         offered = world.world.aggregator.orders
         for turn, number in enumerate(members):
             await _offered(world, orders * (turn + 1) // (len(members) + 1))
@@ -85,6 +87,6 @@ async def roll_out(
 
 
 async def _offered(world: CrashWorld, orders: int) -> None:
-    async with asyncio.timeout(SETTLES_S):
+    async with asyncio.timeout(OFFERED_S):
         while len(world.world.aggregator.orders) < orders:  # noqa: ASYNC110 -- a book wakes nobody
             await asyncio.sleep(0.05)

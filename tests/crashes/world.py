@@ -151,11 +151,11 @@ class CrashWorld:
 
     # -- driving ----------------------------------------------------------------------------
 
-    def begin(self, pause_s: float) -> None:
+    def begin(self, pause_s: float, waiting_max: int | None = None) -> None:
         """From now on orders and sales come, and everything may fail."""
         set_faults(self.world, self.cards, self._chance.randrange(10**9))
         self._tasks = [
-            asyncio.create_task(keep_offering(self.world, self._chance, pause_s)),
+            asyncio.create_task(keep_offering(self.world, self._chance, pause_s, waiting_max)),
             asyncio.create_task(self.clerk.sell()),
         ]
 
