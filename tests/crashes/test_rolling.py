@@ -22,6 +22,8 @@ SEVERAL = ("serve --no-worker", "serve --no-worker", "worker", "worker")
 STOPS = {"SHUTDOWN_DELAY": "1", "SHUTDOWN_GRACE": "3"}
 ORDERS, PAUSE_S = 60, 0.1
 SETTLES_S = 600.0
+# A worker killed over the sweep of the processor's events leaves it leased for ten minutes and more.
+SETTLES_KILLED_S = 1_500.0
 OFFERED_S = 3_600.0
 WAITING_MAX = 15
 
@@ -64,7 +66,7 @@ async def roll_out(
             await world.fleet.restart(world.fleet.members[number])
         await _offered(world, orders)
         world.heal()
-        await world.rest(SETTLES_S)
+        await world.rest(SETTLES_S if killed is None else SETTLES_KILLED_S)
         wrong = await world.wrong()
         assert not wrong, "\n".join([*wrong, await world.story()])
         books = await world.world.books()
