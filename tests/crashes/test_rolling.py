@@ -22,7 +22,7 @@ SEVERAL = ("serve --no-worker", "serve --no-worker", "worker", "worker")
 STOPS = {"SHUTDOWN_DELAY": "1", "SHUTDOWN_GRACE": "3"}
 ORDERS, PAUSE_S = 60, 0.1
 SETTLES_S = 600.0
-# A worker killed over the sweep of the processor's events leaves it leased for ten minutes and more.
+# A worker killed over the sweep of the processor's events leaves it leased for ten minutes.
 SETTLES_KILLED_S = 1_500.0
 OFFERED_S = 3_600.0
 WAITING_MAX = 15
