@@ -23,7 +23,7 @@ VENV_MADE := $(VENV)/.made
 RUNTIME_READY := $(VENV)/.runtime-ready
 DEV_READY := $(VENV)/.dev-ready
 
-.PHONY: help setup demo test test-long check lint format types contract simulate mutants bench lock clean
+.PHONY: help setup demo test test-long check lint format types contract simulate mutants bench lock audit sbom clean
 
 help: ## List the targets
 	@echo "usage: make TARGET [ARGS='...']"
@@ -82,6 +82,14 @@ lock: $(DEV_READY) ## Compile requirements/*.txt from pyproject.toml (ARGS=--upg
 	$(LOCK) $(ARGS) --group build --output-file requirements/runtime.txt pyproject.toml
 	$(LOCK) $(ARGS) --group dev --constraints requirements/runtime.txt \
 		--output-file requirements/dev.txt pyproject.toml
+
+audit: $(DEV_READY) ## Ask for known faults of what is locked (needs the network; for CI)
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/runtime.txt $(ARGS)
+
+sbom: $(DEV_READY) ## Write build/tidegate.cdx.json, the bill of materials of what is locked
+	@mkdir -p build
+	$(BIN)/cyclonedx-py requirements --pyproject pyproject.toml --output-reproducible \
+		--output-file build/tidegate.cdx.json requirements/runtime.txt
 
 clean: ## Remove .venv, caches and reports (never data)
 	rm -rf $(VENV) htmlcov build dist mutants .coverage .coverage.* \

@@ -55,6 +55,8 @@ ConnectorFactory = Callable[[], aiohttp.BaseConnector]
 # servers commonly keep, because a connection closed under a POST leaves its outcome unknown.
 _CONNECTIONS = 256
 _IDLE_S = 15.0
+# What requests that were torn off may take to cut their leases short.
+_LET_GO_S = 2.0
 
 
 def _connector() -> aiohttp.BaseConnector:
@@ -96,6 +98,8 @@ class Application:
 
     async def close(self) -> None:
         """Write what is waiting, then let go of everything."""
+        if self.money_in is not None:
+            await self.money_in.leases.let_go(_LET_GO_S)
         await self.committer.stop()
         await self.telling.notifier.close()
         if self.money_in is not None:

@@ -6,14 +6,18 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crashes.nursery import Nursery, QuickNode
+from tests.support.node import ChildNode
 from tests.support.world import World
 
-__all__ = ["Fleet", "Member"]
+__all__ = ["Fleet", "MakeChild", "Member"]
+
+MakeChild = Callable[[Mapping[str, str], Path, Sequence[str]], ChildNode]
+"""From environment, log and arguments."""
 
 _UP_S = 150.0
 # What a process says once it answers, or works. Asking it would take as long as it is busy.
@@ -28,7 +32,7 @@ _EARLY = 0.15
 class Member:
     """A process. ``starting`` ends when it says that it answers, or works."""
 
-    child: QuickNode
+    child: ChildNode
     kind: str
     starting: asyncio.Task[None] | None = None
 
@@ -43,14 +47,26 @@ class Fleet:
     ``fell`` counts what ended without being killed, as a process may whose database is away.
     """
 
-    def __init__(self, world: World, ports: Sequence[int], commands: Sequence[str]) -> None:
-        self._nursery = Nursery()
+    def __init__(
+        self,
+        world: World,
+        ports: Sequence[int],
+        commands: Sequence[str],
+        make_child: MakeChild | None = None,
+    ) -> None:
+        self._nursery = nursery = Nursery() if make_child is None else None
         self.members = []
         for port, command in zip(ports, commands, strict=True):
             arguments = command.split()
             log = world.directory / f"{arguments[0]}-{port}.log"
             env = world.environment(SERVER_PORT=str(port))
-            self.members.append(Member(QuickNode(self._nursery, env, log, arguments), arguments[0]))
+            if nursery is not None:
+                child: ChildNode = QuickNode(nursery, env, log, arguments)
+            else:
+                assert make_child is not None  # else there is a nursery
+                child = make_child(env, log, arguments)
+            self.members.append(Member(child, arguments[0]))
+        self.stops: list[tuple[str, int | None]] = []
         self.kills: Counter[str] = Counter()
         self.fell: Counter[str] = Counter()
         self._watching: asyncio.Task[None] | None = None
@@ -69,7 +85,8 @@ class Fleet:
     async def stop(self) -> None:
         """Kill all of them, for good."""
         await self._rest()
-        self._nursery.close()
+        if self._nursery is not None:
+            self._nursery.close()
 
     async def kill_one(self, chance: random.Random) -> Member:
         """Kill one, most often one that is up, and start it again; wait until there is one."""
@@ -83,6 +100,25 @@ class Fleet:
         await self._end(member)
         self._start(member)
         return member
+
+    async def restart(self, member: Member) -> None:
+        """As a rollout does it: ask it to stop, let it end in its own time, start it anew, and go
+        on when it is up. ``stops`` notes its exit code."""
+        if member.starting is not None:
+            await member.starting
+        # From here on its end is no surprise to the supervisor.
+        member.starting = None
+        code = await asyncio.to_thread(member.child.stop)
+        self.stops.append((member.kind, code))
+        await self._start(member)
+
+    async def kill(self, member: Member) -> None:
+        """Kill this one and start it again; return when it is up."""
+        if member.starting is not None:
+            await member.starting
+        self.kills[member.kind] += 1
+        await self._end(member)
+        await self._start(member)
 
     async def power_cut(self) -> None:
         """Kill all of them at once; nobody starts any until :meth:`start`."""
@@ -111,8 +147,9 @@ class Fleet:
             await asyncio.gather(member.starting, return_exceptions=True)
         member.child.kill()
 
-    def _start(self, member: Member) -> None:
+    def _start(self, member: Member) -> asyncio.Task[None]:
         member.starting = asyncio.create_task(self._bring_up(member))
+        return member.starting
 
     async def _bring_up(self, member: Member) -> None:
         until = time.monotonic() + _UP_S

@@ -16,6 +16,7 @@ import aiohttp
 from tests.acceptance.test_kill import AGGREGATOR_RATES, BANK_RATES
 from tests.support.world import INSTITUTION, World
 from tidegate.clock import Clock, Randomness
+from tidegate.sandbox.aggregator.orders import Status
 from tidegate.sandbox.cards import SandboxCards
 from tidegate.sandbox.faults import CardFault as C
 from tidegate.sandbox.shop import SALES, Clerk, Shop, Sold
@@ -73,9 +74,15 @@ def set_faults(world: World, cards: SandboxCards, seed: int) -> None:
     cards.faults.processing_s, cards.faults.webhook_late_s = 1.5, 3.0
 
 
-async def keep_offering(world: World, chance: random.Random, pause_s: float) -> None:
-    """Offer an order every ``pause_s`` on average, each to an account of its own."""
+async def keep_offering(
+    world: World, chance: random.Random, pause_s: float, waiting_max: int | None = None
+) -> None:
+    """Offer an order every ``pause_s`` on average, each to an account of its own; none while more
+    than ``waiting_max`` wait for somebody to take them: offers live seconds, and on a machine that
+    is busy with other things the rest would lapse again and again."""
     for number in count(1):
+        while waiting_max is not None and _waiting(world) > waiting_max:  # noqa: ASYNC110 -- a book wakes nobody
+            await asyncio.sleep(0.1)
         order = world.aggregator.create(
             Decimal(1_000 + number),
             institution=INSTITUTION,
@@ -84,6 +91,11 @@ async def keep_offering(world: World, chance: random.Random, pause_s: float) -> 
         )
         world.aggregator.send_soon(order)
         await asyncio.sleep(chance.uniform(0, 2 * pause_s))
+
+
+def _waiting(world: World) -> int:
+    orders = world.aggregator.orders.values()
+    return sum(order.status is Status.PENDING for order in orders)
 
 
 class PatientClerk(Clerk):

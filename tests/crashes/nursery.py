@@ -86,7 +86,7 @@ class QuickNode(ChildNode):
             self._began_at = log.tell()
         self._pid = self._nursery.bear(self._env, self._arguments, self._log)
 
-    def _end(self, sign: signal.Signals) -> None:
+    def _end(self, sign: signal.Signals) -> int | None:
         if self.running:
             os.kill(self.pid, sign)
         until = time.monotonic() + _END_S
@@ -94,6 +94,7 @@ class QuickNode(ChildNode):
             assert time.monotonic() < until, f"it does not end: {self.tail()}"
             time.sleep(_STEP_S)
         self._pid = None
+        return None  # a child of the nursery's, which does not tell
 
 
 def _bear() -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, or_, select
 
 from tests.acceptance.test_kill import CASES, ENV, TERMS
 from tests.crashes.balancer import Balancer
-from tests.crashes.fleet import Fleet
+from tests.crashes.fleet import Fleet, MakeChild
 from tests.crashes.load import PatientClerk, keep_offering, set_faults
 from tests.support.invariants import (
     PaymentEvidence,
@@ -61,17 +61,27 @@ class CrashWorld:
     """A world of orders and sales on the database ``url``; ``commands`` are the processes."""
 
     def __init__(
-        self, url: str, directory: Path, chance: random.Random, commands: Sequence[str]
+        self,
+        url: str,
+        directory: Path,
+        chance: random.Random,
+        commands: Sequence[str],
+        *,
+        make_child: MakeChild | None = None,
+        balancer_asks: bool = False,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self.outages: list[list[int]] = []  # first and last millisecond
         self.excused: list[Violation] = []
         self._chance = chance
         self._commands = commands
+        self._make_child = make_child
+        self._balancer_asks = balancer_asks
         key, hook, secret = (
             f"{kind}{secrets.token_hex(20)}" for kind in ("sk_test_", "whsec_", "")
         )
         self._secrets = [key, hook, secret]
-        env = {
+        settings = {
             **ENV,
             "LOG_LEVEL": "INFO",
             "SECRET_KEY": secret,
@@ -85,11 +95,12 @@ class CrashWorld:
             "PAYMENT_LOOKUP_SCHEDULE": "1,1,1,2,3",
             "PAYMENT_SEND_AGAIN_AFTER": "4",
             "PROCESSOR_EVENTS_INTERVAL": "3",
+            **(env or {}),
         }
         # Rows of the dead stay leased for minutes, and an order waits as long for its payout.
         # How quick the node is, is no question here: this machine has other things to do.
         terms = {**TERMS, "refund_timeout_s": 200.0, "offer_ttl_s": 30.0, "slow_answer_s": 300.0}
-        self.world = World(url, directory, env=env, terms=terms)
+        self.world = World(url, directory, env=settings, terms=terms)
         clock, randomness = self.world.clock, self.world.randomness
         self.cards = SandboxCards(
             clock,
@@ -117,8 +128,8 @@ class CrashWorld:
         serving = [
             port for port, command in zip(ports, self._commands, strict=True) if "serve" in command
         ]
-        self.fleet = Fleet(world, ports, self._commands)
-        self._balancer = Balancer(serving, self._chance)
+        self.fleet = Fleet(world, ports, self._commands, self._make_child)
+        self._balancer = Balancer(serving, self._chance, asks=self._balancer_asks)
         url = await self._balancer.start(free_port())
         world.listen_at(url)
         self.cards.set_webhook_url(f"{url}/api/webhooks/stripe")
@@ -140,11 +151,11 @@ class CrashWorld:
 
     # -- driving ----------------------------------------------------------------------------
 
-    def begin(self, pause_s: float) -> None:
+    def begin(self, pause_s: float, waiting_max: int | None = None) -> None:
         """From now on orders and sales come, and everything may fail."""
         set_faults(self.world, self.cards, self._chance.randrange(10**9))
         self._tasks = [
-            asyncio.create_task(keep_offering(self.world, self._chance, pause_s)),
+            asyncio.create_task(keep_offering(self.world, self._chance, pause_s, waiting_max)),
             asyncio.create_task(self.clerk.sell()),
         ]
 
@@ -164,15 +175,24 @@ class CrashWorld:
         The leases of the dead are over then, as they are in minutes by themselves (on SQLite the
         one process that serves ends them).
         """
-        offering, selling = self._tasks
-        offering.cancel()
-        self.clerk.stop()
-        self.world.heal()
-        self.cards.heal()
+        self.heal()
         await self.fleet.power_cut()
         if not self.world.url.startswith("sqlite"):
             await self.world.leases_run_out()
         await self.fleet.start()
+        await self.rest(real_s)
+
+    def heal(self) -> None:
+        """No more load and no more faults."""
+        offering, _ = self._tasks
+        offering.cancel()
+        self.clerk.stop()
+        self.world.heal()
+        self.cards.heal()
+
+    async def rest(self, real_s: float) -> None:
+        """Return when everything has come to its end."""
+        _, selling = self._tasks
         quiet_ms: int | None = None
         try:
             async with asyncio.timeout(real_s):

@@ -238,20 +238,20 @@ class ChildNode:
         """As power does it: no handler runs, nothing is written any more."""
         self._end(signal.SIGKILL)
 
-    def stop(self) -> None:
-        """Ask it to stop, and wait."""
-        self._end(signal.SIGTERM)
+    def stop(self) -> int | None:
+        """Ask it to stop, and wait; its exit code, if it ran and anybody can tell."""
+        return self._end(signal.SIGTERM)
 
     def tail(self, length: int = 6_000) -> str:
         """The end of what it said."""
         return self._log.read_text(errors="replace")[-length:] if self._log.exists() else ""
 
-    def _end(self, sign: signal.Signals) -> None:
+    def _end(self, sign: signal.Signals) -> int | None:
         if self._process is None:
-            return
+            return None
         self._process.send_signal(sign)
         try:
-            self._process.wait(_STOPPED_S)
+            return self._process.wait(_STOPPED_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait(_STOPPED_S)

@@ -64,6 +64,9 @@ _EXPOSED_HEADERS = (
 _AWAY_STATES = ("08", "53", "57")
 
 
+_CLOSE = (b"connection", b"close")
+
+
 def in_api(path: str) -> bool:
     """Whether a path belongs to the payment API, whose errors are problem details."""
     return path == "/api" or path.startswith("/api/")
@@ -102,6 +105,8 @@ class Requests:
                     id_header,
                     *_protecting(scope["path"], message["headers"]),
                     *_limits(scope, message["headers"]),
+                    # A caller that keeps its connection comes back to this process; soon it ends.
+                    *((_CLOSE,) if d.stopping else ()),
                 ]
             await send(message)
 

@@ -20,6 +20,7 @@ from tidegate.api.app import make_app
 from tidegate.api.deps import Deps, make_deps
 from tidegate.api.http_protocol import BoundedHttp
 from tidegate.bootstrap import build
+from tidegate.cli.stopping import Stopping
 from tidegate.clock import SystemClock
 from tidegate.db.engine import open_database
 from tidegate.db.lock import ServingLock
@@ -77,15 +78,19 @@ async def _start(settings: Settings, *, works: bool) -> tuple[Deps, Worker]:
 
 def serve_app(settings: Settings, *, works: bool) -> FastAPI:
     """The ASGI application with its worker, for any server."""
-    running: list[Worker] = []
+    running: list[tuple[Worker, Stopping]] = []
 
     async def start() -> Deps:
         deps, worker_ = await _start(settings, works=works)
-        running.append(worker_)
+        stopping = Stopping(deps, worker_, settings.server.shutdown_delay)
+        stopping.listen()
+        running.append((worker_, stopping))
         return deps
 
     async def stop(deps: Deps) -> None:
-        for worker_ in running:
+        for worker_, stopping in running:
+            stopping.close()
+            stopping.begin()
             await worker_.stop()
         await deps.app.close()
 
@@ -93,18 +98,13 @@ def serve_app(settings: Settings, *, works: bool) -> FastAPI:
 
 
 class _Server(uvicorn.Server):
-    """Ends open streams at the stop signal: the server waits for its connections before the
-    application hears that it stops."""
-
-    def __init__(self, app: FastAPI, settings: Settings) -> None:
-        super().__init__(uvicorn.Config(app, **_server_options(settings)))
-        self._app = app
+    """Does not raise the stop signal once more at its end: a stop that was asked for and went
+    well is exit code 0."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        deps: Deps | None = getattr(self._app.state, "deps", None)
-        if deps is not None:
-            deps.app.telling.hub.close()
-        super().handle_exit(sig, frame)
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
 
 
 def _server_options(settings: Settings) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def serve(
             )
             return
         app = serve_app(settings, works=not no_worker)
-        server = _Server(app, settings)
+        server = _Server(uvicorn.Config(app, **_server_options(settings)))
         run(server.serve())
     if not server.started:
         raise typer.Exit(1)
@@ -175,12 +175,14 @@ def worker() -> None:
 
 
 async def _work(settings: Settings) -> None:
-    deps, worker_ = await _start(settings, works=True)
+    # Before the first row is claimed: a stop during the start gives back what was taken.
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
+    deps, worker_ = await _start(settings, works=True)
     await stop.wait()
+    log.info("process.stopping", delay_s=0)
     await worker_.stop()
     await deps.app.close()
 

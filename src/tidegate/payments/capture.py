@@ -111,7 +111,8 @@ class _Step:
     ) -> Answer | Row:
         """Take the step; the stored answer, or the row when nothing is known yet."""
         try:
-            row = await step
+            async with self._leases.under(claimed):
+                row = await step
         except Stale:  # the lease ran out, and somebody else went on
             row = await self._payment(claimed.row["user_id"], claimed.id)
         if asked is not None:

@@ -15,7 +15,7 @@ from tidegate.cases.switches import list_switches
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
-from tidegate.db.rows import FIRST_FENCE, Insert, Next
+from tidegate.db.rows import FIRST_FENCE, Held, Insert, Next
 from tidegate.errors import (
     AlreadyExists,
     AmountNotAllowed,
@@ -107,8 +107,8 @@ class Create:
             known = await standing(self._database, asked)
             assert known is not None  # keys are never deleted while they are this young
             return await self._retry(asked, known)
-        leased = {**row, "fence": FIRST_FENCE, "due_at": row["created_at"] + lease_ms, "tries": 1}
-        return await self._go_on(asked, Claimed(payments, leased, ends_at, self._clock))
+        held = Held(FIRST_FENCE, row["created_at"] + lease_ms)
+        return await self._go_on(asked, self._leases.claimed(payments, row, held, ends_at))
 
     async def _refuse(self, user_id: str, wish: NewPayment) -> None:
         """Everything that can be refused before anything is stored."""
@@ -162,7 +162,8 @@ class Create:
 
     async def _go_on(self, asked: Asked, claimed: Claimed) -> Answer:
         try:
-            row = await self._pursue.go_on(claimed)
+            async with self._leases.under(claimed):
+                row = await self._pursue.go_on(claimed)
         except Stale:  # the lease ran out, and somebody else went on: they know the answer
             row = claimed.row
         stored = await standing(self._database, asked)

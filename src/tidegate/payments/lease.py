@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Table
@@ -11,12 +14,13 @@ from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
 from tidegate.db.rows import Change, Held, Next
 from tidegate.payments.store import Row
-from tidegate.work.claim import Claimed
+from tidegate.work.claim import Claimed, cut_short
 
 __all__ = ["Leases"]
 
 # A request makes two calls at most one after the other, each repeated if it was certainly not sent.
 _CALLS = 3
+_STEP_S = 0.02
 
 
 class Leases:
@@ -28,6 +32,7 @@ class Leases:
         self._database = database
         self._committer = committer
         self._clock = clock
+        self._at_work = 0
         # It outlives the calls by 30 s (DESIGN 3).
         self._lease_s = _CALLS * timeout_s + 30.0
 
@@ -62,4 +67,24 @@ class Leases:
     def claimed(self, table: Table, row: Row, held: Held, ends_at: float) -> Claimed:
         """The row under the lease that a change of it took."""
         leased = {**row, "fence": held.fence, "due_at": held.due_at, "tries": 1}
-        return Claimed(table, leased, ends_at, self._clock)
+        return Claimed(table, {**leased, "leased_until": held.due_at}, ends_at, self._clock)
+
+    @asynccontextmanager
+    async def under(self, claimed: Claimed) -> AsyncIterator[None]:
+        """Where a request works under its lease: torn off by the end of the process, it cuts the
+        lease short, so that a worker goes on soon."""
+        self._at_work += 1
+        try:
+            yield
+        except asyncio.CancelledError:
+            with suppress(Exception):  # else the lease ends by itself
+                await self._committer.commit(Unit([cut_short(claimed)]))
+            raise
+        finally:
+            self._at_work -= 1
+
+    async def let_go(self, within_s: float) -> None:
+        """Return when no request works under a lease any more, or after ``within_s``."""
+        until = self._clock.monotonic() + within_s
+        while self._at_work and self._clock.monotonic() < until:
+            await self._clock.sleep(_STEP_S)

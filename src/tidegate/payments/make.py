@@ -35,6 +35,7 @@ class MoneyIn:
     """What requests and workers call, over one processor."""
 
     cards: Cards
+    leases: Leases
     rules: PaymentRules
     methods: Methods
     create: Create
@@ -78,6 +79,7 @@ def make_money_in(
     keep = KeepEvent(database, *three)
     return MoneyIn(
         cards=cards,
+        leases=leases,
         rules=rules,
         methods=Methods(database, *three, cards, customers),
         create=Create(database, *three, rules, cards, pursuing, leases),

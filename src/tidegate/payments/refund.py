@@ -12,7 +12,7 @@ from typing import Any
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
-from tidegate.db.rows import FIRST_FENCE, Insert, Next
+from tidegate.db.rows import FIRST_FENCE, Held, Insert, Next
 from tidegate.errors import (
     AlreadyExists,
     AmountExceedsRefundable,
@@ -33,7 +33,6 @@ from tidegate.payments.states import RefundState, State, public_status
 from tidegate.payments.store import Journal, Row, payment_of_user, refund_by_id
 from tidegate.payments.tables import refunds
 from tidegate.payments.view import refund_view
-from tidegate.work.claim import Claimed
 
 __all__ = ["AskRefund"]
 
@@ -90,11 +89,11 @@ class AskRefund:
             except (Stale, AlreadyExists):
                 await self._clock.sleep(_PAUSE_S)
                 continue
-            due_at = row["created_at"] + self._leases.lease_ms
-            leased = {**row, "fence": FIRST_FENCE, "due_at": due_at, "tries": 1}
-            claimed = Claimed(refunds, leased, ends_at, self._clock)
+            held = Held(FIRST_FENCE, row["created_at"] + self._leases.lease_ms)
+            claimed = self._leases.claimed(refunds, row, held, ends_at)
             with suppress(Stale):  # the lease ran out, and somebody else went on
-                row = dict(await self._pursue.send(claimed, leased))
+                async with self._leases.under(claimed):
+                    row = dict(await self._pursue.send(claimed, claimed.row))
             stored = await standing(self._database, asked)
             if isinstance(stored, Answer):
                 return Answer(stored.status, stored.code, stored.body)
@@ -113,7 +112,8 @@ class AskRefund:
         except Stale:
             raise StillRunning() from None
         with suppress(Stale):  # the lease ran out, and somebody else went on
-            await self._pursue(claimed)
+            async with self._leases.under(claimed):
+                await self._pursue(claimed)
         stored = await standing(self._database, asked)
         if isinstance(stored, Answer):
             return stored

@@ -6,6 +6,8 @@ under the attempt's lease). The attempt is committed as *sending* before :meth:`
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,10 +24,11 @@ from tidegate.payouts.policy import Facts
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.states import AttemptEvent, AttemptState, Event
 from tidegate.payouts.store import Journal, Row, attempts_of, evidence, payout_by_id
+from tidegate.payouts.tables import attempts
 from tidegate.ports.bank import Bank, Fault, Outcome, OutcomeKind
 from tidegate.wire.dialect import Dialect
 from tidegate.work.backoff import exponential_ms, scheduled_ms
-from tidegate.work.claim import Claimed
+from tidegate.work.claim import Claimed, cut_inner
 
 __all__ = ["DUPLICATE", "Sender", "Turn", "recorded"]
 
@@ -100,7 +103,11 @@ class Sender:
         outcome: Outcome | None = None
         if turn.claimed.covers(self._bank.capabilities().submit_timeout_s):
             attempt = turn.attempt
-            outcome = await self._bank.submit(attempt["reference"], bytes(attempt["body"]))
+            try:
+                outcome = await self._bank.submit(attempt["reference"], bytes(attempt["body"]))
+            except asyncio.CancelledError:  # the process stops: as unknown as a lost answer
+                await self._torn_off(turn)
+                raise
             self._judge(outcome)
         # Otherwise it is too late under this lease: provably not sent.
         for left in reversed(range(_RACES)):
@@ -120,6 +127,13 @@ class Sender:
                     return
         # The float moved under every decision: what the PSP said is kept; a look-up goes on.
         await self._keep_as_evidence(turn, outcome)
+
+    async def _torn_off(self, turn: Turn) -> None:
+        """Let somebody look after the attempt soon, not when its sender's lease would be over."""
+        if not turn.own:  # else its lease is the turn's
+            soon = cut_inner(turn.claimed, attempts, turn.attempt["id"], FIRST_FENCE)
+            with suppress(Exception):  # else the lease ends by itself
+                await self._committer.commit(Unit([soon]))
 
     async def _again(self, turn: Turn) -> Turn:
         payout_id = turn.payout["id"]

@@ -19,11 +19,13 @@ from tidegate.settings.values import (
     Count,
     CurrencyCodes,
     Database,
+    Delay,
     Flag,
     Host,
     Identifier,
     LogLevel,
     Networks,
+    OptionalFile,
     OptionalSecret,
     Origins,
     Per,
@@ -107,6 +109,12 @@ class ServerGroup(Group):
     )
     cors_origins: Origins = env(
         "CORS_ORIGINS", (), "Origins whose pages may call the payment API; none when empty."
+    )
+    shutdown_delay: Delay = env(
+        "SHUTDOWN_DELAY",
+        0.0,
+        "How long a serving process still answers after a stop signal while `/ready` says no, so "
+        "that a load balancer stops sending before the listener closes.",
     )
     shutdown_grace: Seconds = env(
         "SHUTDOWN_GRACE", 25.0, "How long running turns may take to finish after a stop signal."
@@ -242,6 +250,11 @@ class WorkGroup(Group):
     psp_concurrency: Count = env("PSP_CONCURRENCY", 32, "Calls in flight to one PSP, a process.")
     lookup_rate: RatePer = env(
         "LOOKUP_RATE", Per(Decimal(200)), "Look-ups a second, so that a PSP can recover."
+    )
+    heartbeat_file: OptionalFile = env(
+        "HEARTBEAT_FILE",
+        None,
+        "A file that a working process touches every five seconds, for a probe of its own machine.",
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -25,11 +26,13 @@ __all__ = [
     "Count",
     "CurrencyCodes",
     "Database",
+    "Delay",
     "Flag",
     "Host",
     "Identifier",
     "LogLevel",
     "Networks",
+    "OptionalFile",
     "OptionalSecret",
     "Origins",
     "Per",
@@ -248,6 +251,10 @@ Seconds = Annotated[
     Field(gt=0, le=_SECONDS_MAX, allow_inf_nan=False),
     Says("seconds, more than 0 and at most a year"),
 ]
+Delay = Annotated[
+    float, Field(ge=0, le=3600, allow_inf_nan=False), Says("seconds, 0 or more and at most an hour")
+]
+OptionalFile = Annotated[Path | None, Says("a file's path")]
 Identifier = Annotated[str, AfterValidator(_identifier), Says("an id")]
 Host = Annotated[str, AfterValidator(_host), Says("an address or a host name")]
 LogLevel = Annotated[str, AfterValidator(_level), Says(" | ".join(_LEVELS))]

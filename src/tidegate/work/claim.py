@@ -15,9 +15,12 @@ from sqlalchemy import Connection, Table, bindparam, case, literal, or_, select,
 from tidegate.clock import Clock
 from tidegate.db.committer import Batch, Due
 from tidegate.db.engine import Database, any_of, any_values
-from tidegate.db.rows import Held
+from tidegate.db.rows import Change, Held
 
-__all__ = ["Claim", "Claimed", "end_leases"]
+__all__ = ["Claim", "Claimed", "cut_inner", "cut_short", "end_leases"]
+
+# What was torn off may still be on its way to another company, as after a time-out.
+_TORN_OFF_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,33 @@ class Claimed:
     def covers(self, limit_s: float) -> bool:
         """May a call with this time limit still begin under the lease?"""
         return self.ends_at - self.clock.monotonic() >= limit_s
+
+
+def cut_short(claimed: Claimed) -> Change:
+    """Let the lease end in some seconds: its holder stops before its turn is over.
+
+    All else stays as a killed holder leaves it, so whoever goes on finds what it would find after
+    a kill, only sooner. What the turn committed last stands: a lease that it ended stays ended.
+    """
+    return cut_inner(claimed, claimed.table, claimed.id, claimed.held.fence)
+
+
+def cut_inner(claimed: Claimed, table: Table, row_id: str, fence: int) -> Change:
+    """The same for the lease of another row that was inserted in the turn of ``claimed``."""
+    # By the clock that gave the lease, which may not be this process's.
+    left_ms = round(1000 * (claimed.ends_at - claimed.clock.monotonic()))
+    soon = int(claimed.row["leased_until"]) - left_ms + _TORN_OFF_MS
+
+    def lease(row: Mapping[str, Any]) -> int | None:
+        until = row["leased_until"]
+        return None if until is None else min(int(until), soon)
+
+    def due(row: Mapping[str, Any]) -> int | None:
+        at: int | None = row["due_at"]
+        # What was inserted or taken under a lease is due when the lease ends.
+        return min(at, soon) if at is not None and at == row["leased_until"] else at
+
+    return Change(table, row_id, {"leased_until": lease, "due_at": due}, expect={"fence": fence})
 
 
 def end_leases(connection: Connection, tables: Iterable[Table], now_ms: int) -> None:

@@ -20,7 +20,7 @@ from tidegate.db.committer import Committer, Due, Unit
 from tidegate.db.rows import Change, Next
 from tidegate.errors import Stale
 from tidegate.work.backoff import exponential_ms
-from tidegate.work.claim import Claim, Claimed
+from tidegate.work.claim import Claim, Claimed, cut_short
 
 __all__ = ["Kind", "Runner"]
 
@@ -30,6 +30,8 @@ Verb = Callable[[Claimed], Awaitable[None]]
 
 # A row whose verb failed this often in a row is shown to a person.
 _STUCK_AFTER = 8
+# How long a claim that is under way, or giving back, may keep a stop waiting.
+_STOP_STEP_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,29 +96,43 @@ class Runner:
             )
         self._poller = asyncio.create_task(self._poll(), name="poll")
 
+    def retire(self) -> None:
+        """Take no more work; what runs goes on."""
+        self._stopping = True
+        for lane in self._lanes.values():
+            lane.awake.set()
+
     async def stop(self, grace_s: float) -> None:
         """Take no more work; give running verbs ``grace_s``, then cancel them.
 
-        A cancelled verb leaves its row leased; the lease ends and another process goes on from
-        what the row says.
+        A cancelled verb's lease is cut short, and another process goes on from what the row says.
         """
-        self._stopping = True
+        self.retire()
         if self._poller is not None:
             self._poller.cancel()
             await asyncio.gather(self._poller, return_exceptions=True)
-        for lane in self._lanes.values():
-            lane.awake.set()
         # A claim that is being committed is let finish, so that its rows can be given back.
-        _, slow = await asyncio.wait(self._tasks, timeout=5.0) if self._tasks else (set(), set())
+        _, slow = (
+            await asyncio.wait(self._tasks, timeout=_STOP_STEP_S) if self._tasks else (set(), set())
+        )
         for task in slow:
             task.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
         running = [task for lane in self._lanes.values() for task in lane.running]
         if running:
             _, late = await asyncio.wait(running, timeout=grace_s)
+            if late:
+                log.warning("worker.cut_short", verbs=len(late))
+            await self._end(late)
+
+    async def _end(self, late: set[asyncio.Task[None]]) -> None:
+        """Cancel these verbs; a database that does not answer delays the end no further."""
+        for _ in range(2):
             for task in late:
                 task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+            if late:
+                _, late = await asyncio.wait(late, timeout=_STOP_STEP_S)
+        await asyncio.gather(*late, return_exceptions=True)
 
     def hand_over(self, due: Sequence[Due]) -> bool:
         """Take rows that became due; ``False`` if some are of no lane here, or all slots are
@@ -188,6 +204,9 @@ class Runner:
     async def _run(self, lane: _Lane, claimed: Claimed) -> None:
         try:
             await lane.kind.verb(claimed)
+        except asyncio.CancelledError:  # by stop
+            await self._cut_short(lane.kind, claimed)
+            raise
         except Stale as stale:
             # Somebody else moved the row on; what we learned is in its observations.
             log.info("work.stale", kind=lane.kind.name, id=claimed.id, why=stale.detail)
@@ -214,6 +233,12 @@ class Runner:
             await self._on_stuck(claimed, kind.name, error)
         except Exception as problem:  # the row stays due, so this is said again after its next try
             log.warning("work.stuck_untold", kind=kind.name, id=claimed.id, error=repr(problem))
+
+    async def _cut_short(self, kind: Kind, claimed: Claimed) -> None:
+        try:
+            await self._committer.commit(Unit([cut_short(claimed)]))
+        except Exception as error:  # then others wait for the end of the lease
+            log.info("work.cut_failed", kind=kind.name, id=claimed.id, error=repr(error))
 
     async def _release(
         self, kind: Kind, claimed: Claimed, in_ms: int, tries: int | None = None

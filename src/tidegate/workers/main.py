@@ -23,6 +23,8 @@ __all__ = ["Worker"]
 
 log = structlog.get_logger()
 
+_BEAT_S = 5.0
+
 
 class Worker:
     """Runs the work of one process; ``works=False`` only rings for those who do."""
@@ -48,6 +50,8 @@ class Worker:
         )
         self._ear = Ear(app.settings.database.url, app.clock, self._runner.look)
         self._pushes: dict[str, asyncio.Task[None]] = {}
+        self._retired_at: float | None = None
+        self._beating: asyncio.Task[None] | None = None
         app.committer.on_due = self._hand_over
         if works:
             app.witness.on_float = self._push_soon
@@ -64,14 +68,27 @@ class Worker:
             await self.periodic.make_due(chore.id, chore.kind)
         for currency in self._app.rules.currencies:
             await self.periodic.make_due(push_id(currency), "push")
+        if self._app.settings.work.heartbeat_file is not None:
+            self._beating = asyncio.create_task(self._beat(), name="heartbeat file")
         log.info("worker.started")
+
+    def retire(self) -> None:
+        """Take no more work; the grace begins. Others are told to look for what is left."""
+        if self._retired_at is None:
+            self._retired_at = self._app.clock.monotonic()
+            self._runner.retire()
+            self._bell.ring()
 
     async def stop(self) -> None:
         """Take no more, finish what runs within the grace, give the rest back."""
+        self.retire()
         if self._works:
             self.periodic.stop()
             await self._ear.stop()
-            await self._runner.stop(self._app.settings.server.shutdown_grace)
+            await self._runner.stop(self._grace_left())
+            if self._beating is not None:
+                self._beating.cancel()
+                await asyncio.gather(self._beating, return_exceptions=True)
         for task in self._pushes.values():
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -80,6 +97,22 @@ class Worker:
         if self._works and self._app.settings.payouts.zero_balance_on_shutdown:
             await self._tell_zero()
         log.info("worker.stopped")
+
+    def _grace_left(self) -> float:
+        assert self._retired_at is not None  # by stop
+        gone = self._app.clock.monotonic() - self._retired_at
+        return max(0.0, self._app.settings.server.shutdown_grace - gone)
+
+    async def _beat(self) -> None:
+        """Show to a probe of this machine that the event loop turns."""
+        file = self._app.settings.work.heartbeat_file
+        assert file is not None  # by start
+        try:
+            while True:
+                file.touch()
+                await self._app.clock.sleep(_BEAT_S)
+        finally:
+            file.unlink(missing_ok=True)
 
     async def _tell_zero(self) -> None:
         """Nothing will be accepted any more: an old balance is believed for ever (4.5)."""

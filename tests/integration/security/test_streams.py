@@ -28,7 +28,7 @@ async def node(
 async def test_an_event_after_the_log_out_is_not_told(node: Ops) -> None:
     """The stream ends with it, at once, not with the next sign of life a quarter minute later."""
     token = await node.log_in(EMAIL)
-    last = await node.database.write(_give_away)
+    last = await node.database.write(give_away)
     async with (
         asyncio.timeout(25),
         node.session.get(
@@ -45,7 +45,7 @@ async def test_an_event_after_the_log_out_is_not_told(node: Ops) -> None:
     assert b"evt_after" not in rest
 
 
-def _give_away(connection: Connection) -> dict[str, Any]:
+def give_away(connection: Connection) -> dict[str, Any]:
     """Make a payment with events the user's; answers its last event."""
     found = select(payment_events).order_by(payment_events.c.seq.desc()).limit(1)
     last = dict(connection.execute(found).mappings().one())

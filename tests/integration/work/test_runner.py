@@ -293,8 +293,8 @@ async def test_stopping_gives_back_what_was_claimed_meanwhile(store: Store, star
 
 
 async def test_stopping_waits_for_verbs_and_then_ends_them(store: Store, start: Start) -> None:
-    """Within the grace a verb finishes; a later one is cancelled, and its row stays leased for
-    whoever finds it after the lease."""
+    """Within the grace a verb finishes; a later one is cancelled, and its lease ends in seconds,
+    not in the minute for which it was given: others need not wait for the one that stopped."""
     finished: list[str] = []
 
     async def quick(claimed: Claimed) -> None:
@@ -309,10 +309,13 @@ async def test_stopping_waits_for_verbs_and_then_ends_them(store: Store, start: 
     await store.commit(*_new("q", kind="quick"), *_new("e", kind="endless"))
     await _until(lambda: runner.in_flight == {"quick": 1, "endless": 1})
     await asyncio.wait_for(runner.stop(grace_s=1), 60)
+    stopped_ms = _CLOCK.now_ms()
     assert finished == ["q"]
     kept = await kept_jobs(store.database)
     assert kept["q"]["due_at"] is None
-    assert kept["e"]["leased_until"] > _CLOCK.now_ms()
+    left_ms = kept["e"]["leased_until"] - stopped_ms
+    assert 0 < left_ms <= 6_000, "its call may still be under way, but not for long"
+    assert (kept["e"]["kind"], kept["e"]["fence"]) == ("endless", 1), "as a killed holder leaves it"
 
 
 async def test_a_claim_that_fails_is_tried_by_the_next_poll(store: Store, start: Start) -> None:
@@ -335,3 +338,49 @@ async def test_a_claim_that_fails_is_tried_by_the_next_poll(store: Store, start:
     await store.commit(*_new("a"))
     start(Kind(jobs, "look", look, 1), committer=Failing(store.committer), poll_s=0.03)
     await _until(lambda: ran == ["a"])
+
+
+async def test_a_retired_runner_begins_nothing_and_ends_nothing(store: Store, start: Start) -> None:
+    """From the stop signal on no row is claimed, while what runs goes on to its end."""
+    gate = asyncio.Event()
+    ended: list[str] = []
+
+    async def look(claimed: Claimed) -> None:
+        await gate.wait()
+        await store.commit(Change(jobs, claimed.id, held=claimed.held, next=DONE))
+        ended.append(claimed.id)
+
+    runner = start(Kind(jobs, "look", look, 2), poll_s=0.02)
+    await store.commit(*_new("a"))
+    await _until(lambda: runner.in_flight["look"] == 1)
+    runner.retire()
+    await store.commit(*_new("b"))
+    assert not runner.hand_over([Due("jobs", "look", "b")]), "others have to be told"
+    await asyncio.sleep(0.1)
+    assert runner.in_flight["look"] == 1
+    gate.set()
+    await _until(lambda: ended == ["a"])
+    await runner.stop(grace_s=60)
+    kept = (await kept_jobs(store.database))["b"]
+    assert (kept["fence"], kept["leased_until"]) == (0, None)
+
+
+async def test_a_turn_that_ended_its_lease_is_not_leased_again(store: Store, start: Start) -> None:
+    """Cancelled after its last commit, a verb leaves what it committed as it is."""
+
+    async def look(claimed: Claimed) -> None:
+        await store.commit(Change(jobs, claimed.id, {"state": "x"}, held=claimed.held, next=DONE))
+        await asyncio.Event().wait()
+
+    runner = start(Kind(jobs, "look", look, 1))
+    await store.commit(*_new("a"))
+
+    async def committed() -> bool:
+        return bool((await kept_jobs(store.database))["a"]["state"] == "x")
+
+    async with asyncio.timeout(60):
+        while not await committed():  # noqa: ASYNC110  # a row of a database wakes nobody
+            await asyncio.sleep(0.005)
+    await runner.stop(grace_s=0)
+    kept = (await kept_jobs(store.database))["a"]
+    assert (kept["leased_until"], kept["due_at"], kept["kind"]) == (None, None, None)

@@ -30,7 +30,7 @@ def _resolve(words: list[str]) -> tuple[tuple[str, ...], list[str]]:
     raise AssertionError("unreachable: the application itself has no words")
 
 
-def _faults(words: list[str]) -> list[str]:
+def faults_of(words: list[str]) -> list[str]:
     """What is wrong with ``tidegate words``."""
     name, rest = _resolve(words)
     command: Any = COMMANDS[name]
@@ -67,7 +67,7 @@ def _checked(words: list[str]) -> list[str]:
     program, *rest = words
     match Path(program).name:
         case "tidegate":
-            return _faults(rest)
+            return faults_of(rest)
         case "make":
             return [word for word in rest if "=" not in word and word not in TARGETS]
         case "python":

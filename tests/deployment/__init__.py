@@ -1,0 +1,1 @@
+"""The files of a deployment, and the processes that they start."""
