@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -24,16 +25,20 @@ from tidegate.clock import SystemClock
 from tidegate.db.engine import open_database
 from tidegate.db.lock import ServingLock
 from tidegate.errors import ConfigurationError
+from tidegate.monitoring.listener import Listener
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
 from tidegate.workers.main import Worker
 
-__all__ = ["NO_WORKER", "configure_logs", "migrate", "register", "run", "serve_app"]
+__all__ = ["NO_WORKER", "SHARED_PORT", "configure_logs", "migrate", "register", "run", "serve_app"]
 
 log = structlog.get_logger()
 
 NO_WORKER = "TIDEGATE_NO_WORKER"
 """Set for serving processes that only answer requests."""
+
+SHARED_PORT = "TIDEGATE_SHARED_PORT"
+"""Set for serving processes that answer at one port together."""
 
 # A thread that writes to SQLite must not keep the event loop waiting for its turn.
 _SWITCH_S = 0.0005
@@ -61,8 +66,23 @@ def configure_logs(settings: Settings) -> None:
     configure(observability.log_level, json=observability.log_format == "json")
 
 
-async def _start(settings: Settings, *, works: bool) -> tuple[Deps, Worker]:
-    """Build and start everything but the listener."""
+@dataclass(slots=True)
+class _Running:
+    """What a process has started, and stops in the reverse order."""
+
+    worker: Worker
+    listener: Listener
+
+    async def stop(self) -> None:
+        await self.worker.stop()
+        # Seen to the end: what a stop does is in the last scrape.
+        await self.listener.stop()
+
+
+async def _start(
+    settings: Settings, *, works: bool, shares_port: bool = False
+) -> tuple[Deps, _Running]:
+    """Build and start everything but the server."""
     app = await build(settings)
     if not await migrations.is_current(app.database):
         await app.database.close()
@@ -72,21 +92,24 @@ async def _start(settings: Settings, *, works: bool) -> tuple[Deps, Worker]:
     worker_ = Worker(app, works=works)
     await app.open(worker_.periodic.ids)
     await worker_.start()
-    return make_deps(app, migrated=True), worker_
+    listener = Listener(app)
+    await listener.start()
+    deps = make_deps(app, migrated=True, shares_port=shares_port)
+    return deps, _Running(worker_, listener)
 
 
-def serve_app(settings: Settings, *, works: bool) -> FastAPI:
+def serve_app(settings: Settings, *, works: bool, shares_port: bool = False) -> FastAPI:
     """The ASGI application with its worker, for any server."""
-    running: list[Worker] = []
+    running: list[_Running] = []
 
     async def start() -> Deps:
-        deps, worker_ = await _start(settings, works=works)
-        running.append(worker_)
+        deps, started = await _start(settings, works=works, shares_port=shares_port)
+        running.append(started)
         return deps
 
     async def stop(deps: Deps) -> None:
-        for worker_ in running:
-            await worker_.stop()
+        for started in running:
+            await started.stop()
         await deps.app.close()
 
     return make_app(start, stop, settings.server.cors_origins)
@@ -148,6 +171,7 @@ def serve(
             run(_migrate(settings, "head"))
         if workers > 1 or reload:
             os.environ[NO_WORKER] = "1" if no_worker else ""
+            os.environ[SHARED_PORT] = "1" if workers > 1 else ""
             uvicorn.run(
                 "tidegate.cli.asgi:create",
                 factory=True,
@@ -175,13 +199,13 @@ def worker() -> None:
 
 
 async def _work(settings: Settings) -> None:
-    deps, worker_ = await _start(settings, works=True)
+    deps, running = await _start(settings, works=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
     await stop.wait()
-    await worker_.stop()
+    await running.stop()
     await deps.app.close()
 
 

@@ -116,11 +116,13 @@ class Committer:
         *,
         on_due: Callable[[Sequence[Due]], object] = lambda due: None,
         on_commit: Callable[[int, float], object] = lambda units, seconds: None,
+        on_failure: Callable[[], object] = lambda: None,
     ) -> None:
         self._database = database
         self.on_due = on_due
         self.on_written: Callable[[Unit], None] = lambda unit: None
         self._on_commit = on_commit
+        self._on_failure = on_failure
         self._waiting: list[_Waiting] = []
         self._awake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -180,6 +182,7 @@ class Committer:
         try:
             outcomes, due = await attempt.make()
         except Exception as error:  # handed to every verb: the committer itself lives on
+            self._told(self._on_failure)
             if len(group) > 1 and attempt.may_be_split(error):
                 # By halves, so that one guilty unit costs a few more commits, not one a unit.
                 middle = len(group) // 2

@@ -28,6 +28,7 @@ from tidegate.settings.values import (
     Origins,
     Per,
     Port,
+    Ports,
     Psps,
     RatePer,
     Says,
@@ -258,7 +259,18 @@ class ObservabilityGroup(Group):
     metrics_allow: Networks = env(
         "METRICS_ALLOW",
         networks("127.0.0.0/8,::1/128"),
-        "From where `/metrics` is open without a token.",
+        "From where metrics are open without a token. On `SERVER_PORT` an address counts only "
+        "where nothing says that a proxy stands in front: no header of one, no `TRUSTED_PROXIES`, "
+        "no `https` in `PUBLIC_URL`.",
+    )
+    metrics_ports: Ports = env(
+        "METRICS_PORTS",
+        (),
+        "Each process, workers too, shows its metrics on the first of these ports that is free; "
+        "no listener when unset.",
+    )
+    metrics_host: Host = env(
+        "METRICS_HOST", "127.0.0.1", "The address of that listener. Never put a proxy before it."
     )
 
 

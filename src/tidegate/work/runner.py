@@ -76,12 +76,14 @@ class Runner:
         *,
         poll_s: float = 1.0,
         on_stuck: Callable[[Claimed, str, BaseException], Awaitable[None]] | None = None,
+        on_turn: Callable[[str, str, float], object] = lambda kind, result, seconds: None,
     ) -> None:
         self._committer = committer
         self._clock = clock
         self._randomness = randomness
         self._poll_s = poll_s
         self._on_stuck = on_stuck
+        self._on_turn = on_turn
         self._lanes = {(kind.table.name, kind.name): _Lane(kind) for kind in kinds}
         self._tasks: list[asyncio.Task[None]] = []
         self._poller: asyncio.Task[None] | None = None
@@ -186,18 +188,23 @@ class Runner:
             lane.running.add(task)
 
     async def _run(self, lane: _Lane, claimed: Claimed) -> None:
+        result, began = "cancelled", self._clock.monotonic()
         try:
             await lane.kind.verb(claimed)
+            result = "done"
         except Stale as stale:
+            result = "stale"
             # Somebody else moved the row on; what we learned is in its observations.
             log.info("work.stale", kind=lane.kind.name, id=claimed.id, why=stale.detail)
             await self._release(lane.kind, claimed, self._wait_ms(claimed))
         except Exception as error:
+            result = "failed"
             log.exception("work.failed", kind=lane.kind.name, id=claimed.id, tries=claimed.tries)
             await self._release(lane.kind, claimed, self._wait_ms(claimed))
             if claimed.tries >= _STUCK_AFTER:
                 await self._tell_stuck(lane.kind, claimed, error)
         finally:
+            self._on_turn(lane.kind.name, result, self._clock.monotonic() - began)
             task = asyncio.current_task()
             if task is not None:
                 lane.running.discard(task)

@@ -38,13 +38,18 @@ class Worker:
         self._works = works
         self.periodic = Periodic(app, triggers())
         self._bell = Bell(app.database, app.clock)
+        kinds = kinds_of(app, self.periodic)
+        app.kinds = tuple(kind.name for kind in kinds)
         self._runner = Runner(
             app.committer,
             app.clock,
             app.randomness,
-            kinds_of(app, self.periodic) if works else (),
+            kinds if works else (),
             poll_s=app.settings.intervals.work_poll,
             on_stuck=self._stuck,
+            on_turn=lambda kind, result, took_s: app.metrics.turns.labels(kind, result).observe(
+                took_s
+            ),
         )
         self._ear = Ear(app.settings.database.url, app.clock, self._runner.look)
         self._pushes: dict[str, asyncio.Task[None]] = {}
