@@ -16,7 +16,7 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from tidegate import migrations
+from tidegate import __version__, migrations
 from tidegate.api.app import make_app
 from tidegate.api.deps import Deps, make_deps
 from tidegate.api.http_protocol import BoundedHttp
@@ -26,11 +26,21 @@ from tidegate.db.engine import open_database
 from tidegate.db.lock import ServingLock
 from tidegate.errors import ConfigurationError
 from tidegate.monitoring.listener import Listener
+from tidegate.observability import sentry, tracing
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
 from tidegate.workers.main import Worker
 
-__all__ = ["NO_WORKER", "SHARED_PORT", "configure_logs", "migrate", "register", "run", "serve_app"]
+__all__ = [
+    "NO_WORKER",
+    "SHARED_PORT",
+    "configure_logs",
+    "migrate",
+    "register",
+    "run",
+    "serve_app",
+    "watch",
+]
 
 log = structlog.get_logger()
 
@@ -79,6 +89,35 @@ class _Running:
         await self.listener.stop()
 
 
+def watch(settings: Settings) -> None:
+    """Switch on what tells others how this process does: traces, and errors to Sentry.
+
+    Raises ``ConfigurationError`` when the extra that it needs is not installed.
+    """
+    observability, faults = settings.observability, []
+    if observability.traces == "otlp":
+        try:
+            tracing.start(settings.node.secrets[0], __version__)
+        except ImportError:
+            faults.append("TRACES is otlp, which needs an extra: install `tidegate[otel]`.")
+    if observability.sentry_dsn is not None:
+        dsn = observability.sentry_dsn.get_secret_value()
+        try:
+            sentry.start(dsn, settings.node.environment, __version__)
+        except ImportError:
+            faults.append("SENTRY_DSN needs an extra: install `tidegate[sentry]`.")
+        except ValueError:
+            faults.append("SENTRY_DSN is no DSN: copy it from the settings of the Sentry project.")
+    if faults:
+        raise ConfigurationError(faults)
+
+
+def unwatch() -> None:
+    """Send what is waiting."""
+    tracing.stop()
+    sentry.stop()
+
+
 async def _start(
     settings: Settings, *, works: bool, shares_port: bool = False
 ) -> tuple[Deps, _Running]:
@@ -111,6 +150,7 @@ def serve_app(settings: Settings, *, works: bool, shares_port: bool = False) -> 
         for started in running:
             await started.stop()
         await deps.app.close()
+        unwatch()
 
     return make_app(start, stop, settings.server.cors_origins)
 
@@ -180,6 +220,7 @@ def serve(
                 **_server_options(settings),
             )
             return
+        watch(settings)
         app = serve_app(settings, works=not no_worker)
         server = _Server(app, settings)
         run(server.serve())
@@ -195,6 +236,7 @@ def worker() -> None:
         raise ConfigurationError(
             ["On SQLite exactly one process serves: use `tidegate serve`, or PostgreSQL."]
         )
+    watch(settings)
     run(_work(settings))
 
 
@@ -207,6 +249,7 @@ async def _work(settings: Settings) -> None:
     await stop.wait()
     await running.stop()
     await deps.app.close()
+    unwatch()
 
 
 def migrate(

@@ -18,6 +18,7 @@ are tried again here.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +31,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tidegate.db.engine import Database
 from tidegate.errors import AlreadyExists, WriteRefused
+from tidegate.observability import tracing
 
 __all__ = ["Batch", "Committer", "Due", "Operation", "Unit"]
 
@@ -102,6 +104,8 @@ class Unit:
 class _Waiting:
     unit: Unit
     answer: asyncio.Future[list[Any]]
+    # Whoever hears of the commit speaks with the ids of the turn that wanted it.
+    context: contextvars.Context
 
 
 _Outcome = list[Any] | Exception
@@ -148,10 +152,11 @@ class Committer:
         """
         if self._closed:
             raise RuntimeError("the committer is stopped")
-        waiting = _Waiting(unit, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._awake.set()
-        return await waiting.answer
+        with tracing.step("commit"):
+            answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+            self._waiting.append(_Waiting(unit, answer, contextvars.copy_context()))
+            self._awake.set()
+            return await answer
 
     async def _run(self) -> None:
         free = asyncio.Semaphore(self._database.writers)
@@ -194,7 +199,7 @@ class Committer:
             self._told(self._on_commit, len(group), asyncio.get_running_loop().time() - started)
         for waiting, outcome in zip(group, outcomes, strict=True):
             if not isinstance(outcome, Exception):
-                self._told(self.on_written, waiting.unit)
+                waiting.context.run(self._told, self.on_written, waiting.unit)
             if waiting.answer.done():  # the verb was cancelled; its rows tell the rest
                 continue
             if isinstance(outcome, Exception):

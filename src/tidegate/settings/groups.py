@@ -247,11 +247,24 @@ class WorkGroup(Group):
 
 
 class ObservabilityGroup(Group):
-    """Logs and metrics"""
+    """Logs, metrics, traces, errors"""
 
     log_level: LogLevel = env("LOG_LEVEL", "INFO", "The least important lines to write.")
     log_format: Annotated[Literal["json", "console"], Says("json | console")] = env(
         "LOG_FORMAT", "json", "`console` is for people."
+    )
+    traces: Annotated[Literal["off", "otlp"], Says("off | otlp")] = env(
+        "TRACES",
+        "off",
+        "`otlp`: traces of orders and payments go where the standard variables "
+        "`OTEL_EXPORTER_OTLP_...` say, which are read from the environment alone. Needs the extra "
+        "`otel`.",
+    )
+    sentry_dsn: OptionalSecret = env(
+        "SENTRY_DSN",
+        None,
+        "Where errors are told to Sentry, redacted, without bodies and variables. Needs the extra "
+        "`sentry`.",
     )
     metrics_token: OptionalSecret = env(
         "METRICS_TOKEN", None, "A bearer token that opens `/metrics` from anywhere."

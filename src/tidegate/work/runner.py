@@ -19,6 +19,7 @@ from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Due, Unit
 from tidegate.db.rows import Change, Next
 from tidegate.errors import Stale
+from tidegate.observability.subjects import turn
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claim, Claimed
 
@@ -188,6 +189,10 @@ class Runner:
             lane.running.add(task)
 
     async def _run(self, lane: _Lane, claimed: Claimed) -> None:
+        with turn(lane.kind.name, lane.kind.table.info.get("names", {}), claimed.row):
+            await self._work(lane, claimed)
+
+    async def _work(self, lane: _Lane, claimed: Claimed) -> None:
         result, began = "cancelled", self._clock.monotonic()
         try:
             await lane.kind.verb(claimed)

@@ -11,6 +11,8 @@ import structlog
 from tidegate.bootstrap import Application
 from tidegate.cases.store import OpenCase
 from tidegate.db.committer import Due, Unit
+from tidegate.observability import tracing
+from tidegate.observability.logging import clear
 from tidegate.payments.deliver_keys import renew_secrets
 from tidegate.payouts.push import push_id
 from tidegate.work.bell import Bell, Ear
@@ -110,6 +112,9 @@ class Worker:
             self._pushes[currency] = asyncio.create_task(self._push(currency), name="push soon")
 
     async def _push(self, currency: str) -> None:
+        # Started by whoever's commit moved the float; it is about none of their rows.
+        clear()
+        tracing.leave()
         await self._app.clock.sleep(self._app.settings.intervals.balance_push_gap)
         await self.periodic.make_due(push_id(currency), "push")
 
