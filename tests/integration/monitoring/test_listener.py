@@ -15,7 +15,7 @@ from tidegate.monitoring.listener import Listener
 
 
 @contextmanager
-def _row_of_ports(count: int) -> Iterator[tuple[int, list[socket.socket]]]:
+def row_of_ports(count: int) -> Iterator[tuple[int, list[socket.socket]]]:
     """``count`` ports in a row that are ours: held until they are closed."""
     for first in range(20_000, 60_000, 97):
         with ExitStack() as stack:
@@ -36,7 +36,7 @@ def _row_of_ports(count: int) -> Iterator[tuple[int, list[socket.socket]]]:
 async def test_processes_share_a_range_of_ports(open_world: OpenWorld) -> None:
     """A taken port is left to its owner; the next process takes the next one, and a process that
     finds none works on and takes the port that becomes free."""
-    with _row_of_ports(3) as (first, held):
+    with row_of_ports(3) as (first, held):
         world = await open_world(env={"METRICS_PORTS": f"{first}-{first + 1}"})
         node = await world.idle()
         held[1].close()
@@ -62,7 +62,7 @@ async def test_a_listener_is_closed_to_strangers_and_says_that_it_lives(
     open_world: OpenWorld,
 ) -> None:
     """What came through a proxy is refused with what to do; health tells nothing to refuse."""
-    with _row_of_ports(1) as (port, held):
+    with row_of_ports(1) as (port, held):
         world = await open_world(env={"METRICS_PORTS": str(port)})
         node = await world.idle()
         held[0].close()

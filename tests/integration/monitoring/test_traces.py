@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
 
-import aiohttp
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -14,15 +13,14 @@ from opentelemetry.trace import SpanKind, StatusCode
 from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
+from tests.integration.monitoring.shop import EMAIL, KEY, opened_shop, shopper
 from tests.support.world import OpenWorld, World
 from tidegate.observability import tracing
 from tidegate.payments.tables import payments
 from tidegate.payouts.states import State
-from tidegate.sandbox.cards import SandboxCards
 from tidegate.sandbox.faults import BankFault
 
 _SECRET = "a-secret-for-tests-that-is-long-enough"
-_KEY, _WEBHOOK_SECRET = "sk_test_traces", "whsec_traces"
 
 
 @pytest.fixture
@@ -140,18 +138,15 @@ async def test_a_payment_is_one_trace_from_create_to_webhook(
     """The request that creates it is the root, with its calls to the processor; the webhook and
     the worker's turn that it prompts are below it, and a caller's own trace is linked."""
     world = await open_world()
-    cards = SandboxCards(
-        world.clock, world.randomness, api_key=_KEY, webhook_secret=_WEBHOOK_SECRET, settle_s=0.1
-    )
-    await cards.start()
-    try:
-        node = await world.local(
-            STRIPE_API_KEY=_KEY,
-            STRIPE_API_BASE=cards.base_url,
-            STRIPE_WEBHOOK_SECRET=_WEBHOOK_SECRET,
+    async with opened_shop(world) as (node, cards), shopper(node.url) as pay:
+        paid = await pay(
+            "pm_card_visa",
+            {
+                "X-Request-ID": "a-request-of-the-test",
+                "traceparent": f"00-{_CALLERS}-00f067aa0ba902b7-01",
+            },
         )
-        cards.set_webhook_url(f"{node.url}/api/webhooks/stripe")
-        payment = await _pay(node.url)
+        payment = paid["id"]
 
         async def fee_is_booked() -> bool:
             (row,) = await world.rows(payments)
@@ -159,8 +154,6 @@ async def test_a_payment_is_one_trace_from_create_to_webhook(
 
         await world.until(fee_is_booked, 20, "the fee, by a webhook")
         await _webhook_is_in(world, exporter, payment)
-    finally:
-        await cards.stop()
 
     spans = _of(exporter, payment_id=payment)
     root = _root(spans)
@@ -170,7 +163,7 @@ async def test_a_payment_is_one_trace_from_create_to_webhook(
     assert "pay" in _below(spans, root)
     assert [f"{link.context.trace_id:032x}" for link in root.links] == [_CALLERS]
     told = _told(exporter)
-    for secret in ("shopper@example.com", "correct horse", _KEY, "4242"):
+    for secret in (EMAIL, "correct horse", KEY, "4242"):
         assert secret not in told
     created = [line for line in lines if line["event"] == "payment.created"]
     assert [(line["payment_id"], line["request_id"]) for line in created] == [
@@ -179,32 +172,6 @@ async def test_a_payment_is_one_trace_from_create_to_webhook(
 
 
 _CALLERS = "4bf92f3577b34da6a3ce929d0e0e4736"
-
-
-async def _pay(url: str) -> str:
-    """Register, store a card, pay; the payment's id."""
-    account = {"email": "shopper@example.com", "password": "correct horse battery staple 9"}
-    async with aiohttp.ClientSession() as session:
-        async with session.post(f"{url}/api/auth/register", json=account) as registered:
-            assert registered.status == 201, await registered.text()
-        async with session.post(f"{url}/api/auth/login", json=account) as logged_in:
-            token = (await logged_in.json())["access_token"]
-        headers = {"Authorization": f"Bearer {token}"}
-        stored = {"token": "pm_card_visa"}
-        async with session.post(
-            f"{url}/api/payment-methods", json=stored, headers=headers
-        ) as answer:
-            method = (await answer.json())["id"]
-        wish = {"amount": 1999, "currency": "USD", "payment_method_id": method}
-        headers |= {
-            "Idempotency-Key": "key-of-a-trace",
-            "X-Request-ID": "a-request-of-the-test",
-            "traceparent": f"00-{_CALLERS}-00f067aa0ba902b7-01",
-        }
-        async with session.post(f"{url}/api/payments", json=wish, headers=headers) as answer:
-            paid = await answer.json()
-            assert answer.status == 201, paid
-        return str(paid["id"])
 
 
 async def _webhook_is_in(world: World, exporter: InMemorySpanExporter, payment: str) -> None:

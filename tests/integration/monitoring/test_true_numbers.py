@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from tests.integration.monitoring.scrape import scrape
+from tests.integration.monitoring.shop import opened_shop, shopper
 from tests.support.world import OpenWorld
+from tidegate.payments.tables import payments
 from tidegate.payouts.states import State
 from tidegate.sandbox.faults import BankFault
 
@@ -73,3 +75,43 @@ async def test_the_numbers_are_true(open_world: OpenWorld) -> None:
     assert now.sum("tidegate_webhooks_received_total", source="lenco", result="rejected") == 0
     kept = now.sum("tidegate_webhooks_received_total", source="lenco", result="kept")
     assert now.sum("tidegate_webhook_delay_seconds_count", source="lenco") <= kept
+
+
+async def test_the_numbers_of_payments_are_true(open_world: OpenWorld) -> None:
+    """Two cards are charged and one is declined: outcomes, calls, webhooks and the users' balance
+    say exactly that, and orders are not mixed up with them."""
+    world = await open_world()
+    async with opened_shop(world) as (node, cards), shopper(node.url) as pay:
+        for card in ("pm_card_visa", "pm_card_mastercard", "pm_card_chargeCustomerFail"):
+            await pay(card)
+
+        async def quiet() -> bool:
+            rows = await world.rows(payments)
+            moving = [row for row in rows if row["due_at"] or row["leased_until"]]
+            return len(rows) == 3 and not moving and not cards.courier.waiting
+
+        await world.until(quiet, 20, "every fee is booked and every webhook is in")
+        rows = await world.rows(payments)
+        now = await scrape(node.url)
+
+    captured = sum(row["amount_captured"] for row in rows)
+    assert captured == 2 * 1999
+    outcomes = now.by("tidegate_payments", "state")
+    assert outcomes == {"succeeded": 2, "failed": 1}
+    assert now.by("tidegate_payments_finished_total", "status") == outcomes
+    assert now.sum("tidegate_payments_without_fee") == 0
+    assert now.sum("tidegate_oldest_unknown_payment_age_seconds") == 0
+    held = now.sum("tidegate_account_balance_minor_units", account="payments:user", currency="USD")
+    assert held == captured
+    charged = now.sum("tidegate_account_balance_minor_units", account="processor:balance")
+    fees = now.sum("tidegate_account_balance_minor_units", account="processor:fees")
+    assert charged + fees == captured
+    assert fees > 0
+    name = "tidegate_processor_call_duration_seconds_count"
+    assert now.sum(name, processor="stripe", outcome="2xx") > 0
+    assert now.sum(name, operation="confirm") == 3
+    assert now.sum(name, outcome="4xx") == 1  # the declined card
+    assert now.sum("tidegate_psp_call_duration_seconds_count", psp="stripe") == 0
+    kept = now.sum("tidegate_webhooks_received_total", source="stripe", result="kept")
+    assert now.sum("tidegate_webhook_delay_seconds_count", source="stripe") == kept > 0
+    assert now.sum("tidegate_orders") == 0
