@@ -206,10 +206,12 @@ def serve(
                 "use PostgreSQL."
             ]
         )
+    watch(settings)  # a setting that cannot be used is refused before anything is changed
     with ServingLock(settings.database.url):
         if auto_migrate:
             run(_migrate(settings, "head"))
         if workers > 1 or reload:
+            unwatch()  # each of the processes has its own
             os.environ[NO_WORKER] = "1" if no_worker else ""
             os.environ[SHARED_PORT] = "1" if workers > 1 else ""
             uvicorn.run(
@@ -220,7 +222,6 @@ def serve(
                 **_server_options(settings),
             )
             return
-        watch(settings)
         app = serve_app(settings, works=not no_worker)
         server = _Server(app, settings)
         run(server.serve())

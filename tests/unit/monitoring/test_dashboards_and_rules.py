@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ EXPRESSIONS = {panel.name: panel.expr for panel in panels()} | {
 }
 
 
+@cache
 def _known() -> dict[str, frozenset[str]]:
     """Name of a series -> its labels."""
     metrics = Metrics(process=False)
@@ -190,6 +192,7 @@ def test_every_alert_has_figures_that_fire_it_and_figures_that_do_not() -> None:
     assert fires == quiet == {rule["alert"] for rule in alerts()}
 
 
+@pytest.mark.long
 @pytest.mark.skipif(
     shutil.which("promtool") is None, reason="promtool is not on the path (Debian: prometheus)"
 )
