@@ -74,13 +74,16 @@ bench: $(RUNTIME_READY) ## Measure payouts a second on this machine
 	@$(BIN)/tidegate bench payouts $(ARGS)
 
 # Pins that still fit are kept; ARGS=--upgrade takes the newest. The development lock is held to
-# the runtime lock, so that what is tested is what is run.
+# the other two, so that what is tested is what is run. With extras is a lock of its own, which
+# holds all of them: an installation takes one of the two.
 LOCK := $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 \
 	--generate-hashes --no-emit-index-url --custom-compile-command 'make lock'
 
 lock: $(DEV_READY) ## Compile requirements/*.txt from pyproject.toml (ARGS=--upgrade for newer)
 	$(LOCK) $(ARGS) --group build --output-file requirements/runtime.txt pyproject.toml
-	$(LOCK) $(ARGS) --group dev --constraints requirements/runtime.txt \
+	$(LOCK) $(ARGS) --all-extras --group build --constraints requirements/runtime.txt \
+		--output-file requirements/extras.txt pyproject.toml
+	$(LOCK) $(ARGS) --all-extras --group dev --constraints requirements/extras.txt \
 		--output-file requirements/dev.txt pyproject.toml
 
 audit: $(DEV_READY) ## Ask for known faults of what is locked (needs the network; for CI)

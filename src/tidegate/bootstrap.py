@@ -87,6 +87,8 @@ class Application:
     telling: Telling
     # None: no processor is configured, so no payments are taken.
     money_in: MoneyIn | None
+    # Every kind of work there is, whether this process does it or not; the worker tells.
+    kinds: tuple[str, ...] = ()
 
     async def open(self, periodic_ids: Sequence[str] = ()) -> None:
         """Start the committer and make the rows exist that everything else changes."""
@@ -204,9 +206,10 @@ async def build(
         metrics.commit_duration.observe(seconds)
         metrics.commit_group_size.observe(units)
 
-    committer = Committer(database, on_commit=committed)
+    failed = metrics.commits.labels("failed").inc
+    committer = Committer(database, on_commit=committed, on_failure=failed)
     one = (database, committer, clock, randomness)
-    witness = Witness(metrics)
+    witness = Witness(metrics, rules.psps)
     vault = Vault(settings.node.secrets[0], settings.node.secrets[1:])
     telling = make_telling(
         *one,

@@ -42,9 +42,12 @@ def _locked(lock: str) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9-]+)==([^ \\;]+)", text, re.MULTILINE))
 
 
-def _direct(*groups: str) -> dict[str, str]:
+def _direct(*groups: str, extras: bool = False) -> dict[str, str]:
     """What pyproject asks for: normalised name to the range of versions."""
     wanted: list[str] = list(PYPROJECT["project"]["dependencies"])
+    if extras:
+        for items in PYPROJECT["project"]["optional-dependencies"].values():
+            wanted += items
     for group in groups:
         wanted += [item for item in PYPROJECT["dependency-groups"][group] if isinstance(item, str)]
     pattern = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?([^;]*)")
@@ -131,19 +134,24 @@ def test_the_changelog_knows_the_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "groups"), [("runtime.txt", ("build",)), ("dev.txt", ("build", "dev"))]
+    ("lock", "groups", "extras"),
+    [
+        ("runtime.txt", ("build",), False),
+        ("extras.txt", ("build",), True),
+        ("dev.txt", ("build", "dev"), True),
+    ],
 )
 def test_a_lock_pins_every_direct_dependency_within_its_range(
-    lock: str, groups: tuple[str, ...]
+    lock: str, groups: tuple[str, ...], extras: bool
 ) -> None:
     """A dependency added or moved in pyproject without `make lock` shows."""
     pinned = _locked(lock)
-    wanted = _direct(*groups)
+    wanted = _direct(*groups, extras=extras)
     assert wanted.keys() - pinned.keys() == set()
     assert [name for name, versions in wanted.items() if not _fits(pinned[name], versions)] == []
 
 
-@pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["runtime.txt", "extras.txt", "dev.txt"])
 def test_a_lock_holds_nothing_that_nobody_asks_for(lock: str) -> None:
     """A dependency removed from pyproject without `make lock` shows: each pin says who needs it."""
     text = (ROOT / "requirements" / lock).read_text()
@@ -155,10 +163,10 @@ def test_a_lock_holds_nothing_that_nobody_asks_for(lock: str) -> None:
         needed_by = {reason for reason in reasons if reason in pinned}
         assert asked_directly or needed_by, f"nobody asks for {name}"
         if asked_directly:
-            assert name in _direct("build", "dev")
+            assert name in _direct("build", "dev", extras=True)
 
 
-@pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["runtime.txt", "extras.txt", "dev.txt"])
 def test_every_pin_of_a_lock_is_hashed(lock: str) -> None:
     """pip can refuse whatever is not the very file that was tested."""
     text = (ROOT / "requirements" / lock).read_text()
@@ -168,8 +176,10 @@ def test_every_pin_of_a_lock_is_hashed(lock: str) -> None:
 
 
 def test_what_is_tested_is_what_is_run() -> None:
-    """The development lock contains the runtime lock, version by version."""
-    assert _locked("runtime.txt").items() <= _locked("dev.txt").items()
+    """The development lock contains the runtime lock and that of the extras, version by
+    version."""
+    assert _locked("runtime.txt").items() <= _locked("extras.txt").items()
+    assert _locked("extras.txt").items() <= _locked("dev.txt").items()
 
 
 def test_the_build_backend_is_the_locked_one() -> None:

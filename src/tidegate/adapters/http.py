@@ -32,6 +32,7 @@ from yarl import URL
 
 from tidegate import __version__
 from tidegate.clock import Clock, Randomness
+from tidegate.observability import tracing
 
 __all__ = [
     "ANSWER_BYTES_MAX",
@@ -145,6 +146,23 @@ class HttpClient:
         if timeout_s <= 0:
             # aiohttp reads "no time" as "all the time in the world".
             return Failure(FailureKind.NOT_REACHED, "no time was left for the call", 0)
+        with tracing.call(self.name, method) as span:
+            ended = await self._call(method, url, headers, body, timeout_s, connect_timeout_s)
+            if span is not None and isinstance(ended, Answer):
+                span.set_attribute("http.response.status_code", ended.status)
+            elif span is not None and isinstance(ended, Failure):
+                span.set_attribute("error.type", ended.kind.value)
+            return ended
+
+    async def _call(
+        self,
+        method: Method,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout_s: float,
+        connect_timeout_s: float,
+    ) -> Answer | Failure:
         session = self._session or self._open()
         began = self.clock.monotonic()
         try:

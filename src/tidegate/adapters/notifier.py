@@ -28,6 +28,7 @@ from yarl import URL
 from tidegate import __version__
 from tidegate.adapters.addresses import refusal, url_refusal
 from tidegate.clock import Clock
+from tidegate.observability import tracing
 from tidegate.ports.notifier import Told
 
 __all__ = ["ANSWER_BYTES_MAX", "ConnectorFactory", "Guard", "HttpNotifier", "guarded_connector"]
@@ -132,6 +133,13 @@ class HttpNotifier:
         """POST once; never raises for what the network or the receiver does."""
         if (why := self.check(url)) is not None:
             return Told(None, f"refused_address: {why}", "", 0)
+        with tracing.call("receiver", "POST") as span:
+            told = await self._post(url, headers, body)
+            if span is not None and told.status is not None:
+                span.set_attribute("http.response.status_code", told.status)
+            return told
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes) -> Told:
         session = self._session or self._open()
         began = self._clock.monotonic()
         try:

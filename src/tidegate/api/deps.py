@@ -22,7 +22,8 @@ __all__ = ["Deps", "deps", "make_deps", "money_in"]
 
 @dataclass(slots=True)
 class Deps:
-    """The application and the verbs that requests call. ``stopping`` makes ``/ready`` say no."""
+    """The application and the verbs that requests call. ``stopping`` makes ``/ready`` say no;
+    ``shares_port``: other processes answer at the same port."""
 
     app: Application
     receive: Receive
@@ -30,6 +31,7 @@ class Deps:
     keep: Keep
     migrated: bool
     stopping: bool = False
+    shares_port: bool = False
 
     @property
     def users(self) -> Users:
@@ -48,7 +50,7 @@ class Deps:
         return self.app.telling.stream
 
 
-def make_deps(app: Application, *, migrated: bool) -> Deps:
+def make_deps(app: Application, *, migrated: bool, shares_port: bool = False) -> Deps:
     """Build the verbs over the application's parts."""
     one = (app.database, app.committer, app.clock, app.randomness)
     return Deps(
@@ -57,6 +59,7 @@ def make_deps(app: Application, *, migrated: bool) -> Deps:
         tell_status=TellStatus(*one),
         keep=Keep(app.database, app.committer, app.randomness),
         migrated=migrated,
+        shares_port=shares_port,
     )
 
 

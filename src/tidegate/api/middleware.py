@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tidegate.api.deps import Deps
 from tidegate.api.problems import error_envelope, problem_response
 from tidegate.errors import TidegateError, Unavailable
+from tidegate.observability import tracing
 from tidegate.observability.cards import holds_card_number
 from tidegate.observability.logging import bound
 from tidegate.observability.metrics import Metrics
@@ -59,6 +60,8 @@ _EXPOSED_HEADERS = (
     "RateLimit-Remaining",
     "RateLimit-Reset",
 )
+
+_UNTRACED = frozenset({"/health", "/ready", "/metrics", "/info"})
 
 # SQLSTATE classes of a server that cannot be talked to now: connection, resources, shutdown.
 _AWAY_STATES = ("08", "53", "57")
@@ -110,12 +113,16 @@ class Requests:
                 ]
             await send(message)
 
-        with bound(request_id=request_id):
+        with bound(request_id=request_id), tracing.segment(scope["method"], serves=True) as segment:
+            if segment is not None:
+                _trace(segment, scope, request_id)
             try:
                 await self._app(scope, receive, answer)
             finally:
                 took = d.app.clock.monotonic() - began
                 _count(d.app.metrics, scope, status, took)
+                if segment is not None:
+                    _traced(segment, scope, status)
 
 
 def _given_id(scope: Scope) -> str | None:
@@ -141,6 +148,23 @@ def _limits(scope: Scope, present: Sequence[tuple[bytes, bytes]]) -> Sequence[tu
     told: dict[str, str] = scope["state"].get("limits", {})
     pairs = [(name.lower().encode(), value.encode()) for name, value in told.items()]
     return [pair for pair in pairs if pair[0] not in names]
+
+
+def _trace(segment: tracing.Segment, scope: Scope, request_id: str) -> None:
+    segment.tell(request_id=request_id)
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            segment.linked(value.decode("latin-1"))
+
+
+def _traced(segment: tracing.Segment, scope: Scope, status: int) -> None:
+    route = getattr(scope.get("route"), "path", "unmatched")
+    method = scope["method"] if scope["method"] in _METHODS else "other"
+    segment.name = f"{method} {route}"
+    # Asked again and again by machines, and about nothing.
+    segment.wanted = route not in _UNTRACED
+    segment.tell(http__request__method=method, http__route=route)
+    segment.tell(http__response__status_code=status)
 
 
 def _count(metrics: Metrics, scope: Scope, status: int, took: float) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hmac
-from ipaddress import ip_address
-
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tidegate.api.deps import Deps, deps
+from tidegate.api.deps import deps
 from tidegate.api.problems import json_response
-from tidegate.api.readings import read_background, refresh_metrics
+from tidegate.api.readings import read_background
+from tidegate.monitoring.access import REFUSAL, may_read
+from tidegate.monitoring.readings import exposition
 from tidegate.observability.metrics import CONTENT_TYPE
 from tidegate.wire.replies import envelope
 
@@ -45,24 +44,10 @@ async def ready(request: Request) -> Response:
 @router.get("/metrics", summary="Prometheus metrics; not public", include_in_schema=False)
 async def metrics(request: Request) -> Response:
     d = deps(request)
-    if not _may_read(d, request):
-        return json_response(envelope("error", "Metrics are not public.", None), 403)
-    await refresh_metrics(d.app)
-    return Response(d.app.metrics.render(), headers={"content-type": CONTENT_TYPE})
-
-
-def _may_read(d: Deps, request: Request) -> bool:
-    """From an allowed address, or with the token."""
-    observability = d.app.settings.observability
-    if observability.metrics_token is not None:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        expected = observability.metrics_token.get_secret_value()
-        if scheme == "Bearer" and hmac.compare_digest(given.encode(), expected.encode()):
-            return True
-    if request.client is None:
-        return False
-    try:
-        address = ip_address(request.client.host)
-    except ValueError:
-        return False
-    return any(address in network for network in observability.metrics_allow)
+    peer = request.client.host if request.client is not None else None
+    if not may_read(d.app.settings, peer, request.headers, public=True):
+        return json_response(envelope("error", REFUSAL, None), 403)
+    # What shares this port with other processes cannot show counters of its own here: each scrape
+    # would meet another process, and a count that falls looks like a restart.
+    body = await exposition(d.app, own=not d.shares_port)
+    return Response(body, headers={"content-type": CONTENT_TYPE})

@@ -85,6 +85,7 @@ async def stripe(request: Request) -> dict[str, bool]:
         )
     kept = await money.keep(name, event, raw)
     d.app.metrics.webhooks.labels(name, "kept" if kept else "duplicate").inc()
-    delay_s = (d.app.clock.now_ms() - event.created_ms) / 1000
-    d.app.metrics.webhook_delay.labels(name).observe(max(0.0, delay_s))
+    if kept:
+        delay_s = (d.app.clock.now_ms() - event.created_ms) / 1000
+        d.app.metrics.webhook_delay.labels(name).observe(max(0.0, delay_s))
     return {"received": True}

@@ -10,7 +10,7 @@ import os
 
 from fastapi import FastAPI
 
-from tidegate.cli.serve import NO_WORKER, configure_logs, serve_app
+from tidegate.cli.serve import NO_WORKER, SHARED_PORT, configure_logs, serve_app, watch
 from tidegate.settings import load
 
 __all__ = ["create"]
@@ -20,4 +20,9 @@ def create() -> FastAPI:
     """Build the application; its worker starts and stops with it."""
     settings = load()
     configure_logs(settings)
-    return serve_app(settings, works=os.environ.get(NO_WORKER, "") == "")
+    watch(settings)
+    return serve_app(
+        settings,
+        works=os.environ.get(NO_WORKER, "") == "",
+        shares_port=os.environ.get(SHARED_PORT, "") != "",
+    )

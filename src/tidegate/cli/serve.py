@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -15,7 +16,7 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
-from tidegate import migrations
+from tidegate import __version__, migrations
 from tidegate.api.app import make_app
 from tidegate.api.deps import Deps, make_deps
 from tidegate.api.http_protocol import BoundedHttp
@@ -25,16 +26,30 @@ from tidegate.clock import SystemClock
 from tidegate.db.engine import open_database
 from tidegate.db.lock import ServingLock
 from tidegate.errors import ConfigurationError
+from tidegate.monitoring.listener import Listener
+from tidegate.observability import sentry, tracing
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
 from tidegate.workers.main import Worker
 
-__all__ = ["NO_WORKER", "configure_logs", "migrate", "register", "run", "serve_app"]
+__all__ = [
+    "NO_WORKER",
+    "SHARED_PORT",
+    "configure_logs",
+    "migrate",
+    "register",
+    "run",
+    "serve_app",
+    "watch",
+]
 
 log = structlog.get_logger()
 
 NO_WORKER = "TIDEGATE_NO_WORKER"
 """Set for serving processes that only answer requests."""
+
+SHARED_PORT = "TIDEGATE_SHARED_PORT"
+"""Set for serving processes that answer at one port together."""
 
 # A thread that writes to SQLite must not keep the event loop waiting for its turn.
 _SWITCH_S = 0.0005
@@ -62,8 +77,52 @@ def configure_logs(settings: Settings) -> None:
     configure(observability.log_level, json=observability.log_format == "json")
 
 
-async def _start(settings: Settings, *, works: bool) -> tuple[Deps, Worker]:
-    """Build and start everything but the listener."""
+@dataclass(slots=True)
+class _Running:
+    """What a process has started, and stops in the reverse order."""
+
+    worker: Worker
+    listener: Listener
+
+    async def stop(self) -> None:
+        await self.worker.stop()
+        # Seen to the end: what a stop does is in the last scrape.
+        await self.listener.stop()
+
+
+def watch(settings: Settings) -> None:
+    """Switch on what tells others how this process does: traces, and errors to Sentry.
+
+    Raises ``ConfigurationError`` when the extra that it needs is not installed.
+    """
+    observability, faults = settings.observability, []
+    if observability.traces == "otlp":
+        try:
+            tracing.start(settings.node.secrets[0], __version__)
+        except ImportError:
+            faults.append("TRACES is otlp, which needs an extra: install `tidegate[otel]`.")
+    if observability.sentry_dsn is not None:
+        dsn = observability.sentry_dsn.get_secret_value()
+        try:
+            sentry.start(dsn, settings.node.environment, __version__)
+        except ImportError:
+            faults.append("SENTRY_DSN needs an extra: install `tidegate[sentry]`.")
+        except ValueError:
+            faults.append("SENTRY_DSN is no DSN: copy it from the settings of the Sentry project.")
+    if faults:
+        raise ConfigurationError(faults)
+
+
+def unwatch() -> None:
+    """Send what is waiting."""
+    tracing.stop()
+    sentry.stop()
+
+
+async def _start(
+    settings: Settings, *, works: bool, shares_port: bool = False
+) -> tuple[Deps, _Running]:
+    """Build and start everything but the server."""
     app = await build(settings)
     if not await migrations.is_current(app.database):
         await app.database.close()
@@ -73,26 +132,30 @@ async def _start(settings: Settings, *, works: bool) -> tuple[Deps, Worker]:
     worker_ = Worker(app, works=works)
     await app.open(worker_.periodic.ids)
     await worker_.start()
-    return make_deps(app, migrated=True), worker_
+    listener = Listener(app)
+    await listener.start()
+    deps = make_deps(app, migrated=True, shares_port=shares_port)
+    return deps, _Running(worker_, listener)
 
 
-def serve_app(settings: Settings, *, works: bool) -> FastAPI:
+def serve_app(settings: Settings, *, works: bool, shares_port: bool = False) -> FastAPI:
     """The ASGI application with its worker, for any server."""
-    running: list[tuple[Worker, Stopping]] = []
+    running: list[tuple[_Running, Stopping]] = []
 
     async def start() -> Deps:
-        deps, worker_ = await _start(settings, works=works)
-        stopping = Stopping(deps, worker_, settings.server.shutdown_delay)
+        deps, started = await _start(settings, works=works, shares_port=shares_port)
+        stopping = Stopping(deps, started.worker, settings.server.shutdown_delay)
         stopping.listen()
-        running.append((worker_, stopping))
+        running.append((started, stopping))
         return deps
 
     async def stop(deps: Deps) -> None:
-        for worker_, stopping in running:
+        for started, stopping in running:
             stopping.close()
             stopping.begin()
-            await worker_.stop()
+            await started.stop()
         await deps.app.close()
+        unwatch()
 
     return make_app(start, stop, settings.server.cors_origins)
 
@@ -143,11 +206,14 @@ def serve(
                 "use PostgreSQL."
             ]
         )
+    watch(settings)  # a setting that cannot be used is refused before anything is changed
     with ServingLock(settings.database.url):
         if auto_migrate:
             run(_migrate(settings, "head"))
         if workers > 1 or reload:
+            unwatch()  # each of the processes has its own
             os.environ[NO_WORKER] = "1" if no_worker else ""
+            os.environ[SHARED_PORT] = "1" if workers > 1 else ""
             uvicorn.run(
                 "tidegate.cli.asgi:create",
                 factory=True,
@@ -171,6 +237,7 @@ def worker() -> None:
         raise ConfigurationError(
             ["On SQLite exactly one process serves: use `tidegate serve`, or PostgreSQL."]
         )
+    watch(settings)
     run(_work(settings))
 
 
@@ -180,11 +247,12 @@ async def _work(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for sign in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sign, stop.set)
-    deps, worker_ = await _start(settings, works=True)
+    deps, running = await _start(settings, works=True)
     await stop.wait()
     log.info("process.stopping", delay_s=0)
-    await worker_.stop()
+    await running.stop()
     await deps.app.close()
+    unwatch()
 
 
 def migrate(

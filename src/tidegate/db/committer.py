@@ -18,6 +18,7 @@ are tried again here.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +31,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tidegate.db.engine import Database
 from tidegate.errors import AlreadyExists, WriteRefused
+from tidegate.observability import tracing
 
 __all__ = ["Batch", "Committer", "Due", "Operation", "Unit"]
 
@@ -102,6 +104,8 @@ class Unit:
 class _Waiting:
     unit: Unit
     answer: asyncio.Future[list[Any]]
+    # Whoever hears of the commit speaks with the ids of the turn that wanted it.
+    context: contextvars.Context
 
 
 _Outcome = list[Any] | Exception
@@ -116,11 +120,13 @@ class Committer:
         *,
         on_due: Callable[[Sequence[Due]], object] = lambda due: None,
         on_commit: Callable[[int, float], object] = lambda units, seconds: None,
+        on_failure: Callable[[], object] = lambda: None,
     ) -> None:
         self._database = database
         self.on_due = on_due
         self.on_written: Callable[[Unit], None] = lambda unit: None
         self._on_commit = on_commit
+        self._on_failure = on_failure
         self._waiting: list[_Waiting] = []
         self._awake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -146,10 +152,11 @@ class Committer:
         """
         if self._closed:
             raise RuntimeError("the committer is stopped")
-        waiting = _Waiting(unit, asyncio.get_running_loop().create_future())
-        self._waiting.append(waiting)
-        self._awake.set()
-        return await waiting.answer
+        with tracing.step("commit"):
+            answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+            self._waiting.append(_Waiting(unit, answer, contextvars.copy_context()))
+            self._awake.set()
+            return await answer
 
     async def _run(self) -> None:
         free = asyncio.Semaphore(self._database.writers)
@@ -180,6 +187,7 @@ class Committer:
         try:
             outcomes, due = await attempt.make()
         except Exception as error:  # handed to every verb: the committer itself lives on
+            self._told(self._on_failure)
             if len(group) > 1 and attempt.may_be_split(error):
                 # By halves, so that one guilty unit costs a few more commits, not one a unit.
                 middle = len(group) // 2
@@ -191,7 +199,7 @@ class Committer:
             self._told(self._on_commit, len(group), asyncio.get_running_loop().time() - started)
         for waiting, outcome in zip(group, outcomes, strict=True):
             if not isinstance(outcome, Exception):
-                self._told(self.on_written, waiting.unit)
+                waiting.context.run(self._told, self.on_written, waiting.unit)
             if waiting.answer.done():  # the verb was cancelled; its rows tell the rest
                 continue
             if isinstance(outcome, Exception):

@@ -21,5 +21,6 @@ inbox = Table(
     *work_columns(),
     UniqueConstraint("source", "dedupe_key"),
     Index("ix_inbox_received_at", "received_at"),
+    info={"names": {"inbox_id": "id"}},
 )
 work_index(inbox)

@@ -1,9 +1,9 @@
 """Logs: one JSON object a line, an event word, and the ids of what it is about (D5).
 
 The first argument of every call is an event word in snake case (``order_offered``,
-``psp_call_failed``), everything else a keyword. ``bound(order_id=...)`` puts ids on every line of
-a turn. Whatever reaches a line has passed :mod:`tidegate.observability.redaction`, also what
-uvicorn, SQLAlchemy and APScheduler say through the standard library.
+``psp_call_failed``), everything else a keyword. ``subjects`` puts the ids of what a turn is about
+on every line of it. Whatever reaches a line has passed :mod:`tidegate.observability.redaction`,
+also what uvicorn, SQLAlchemy and APScheduler say through the standard library.
 
 Lines go to standard error: standard output belongs to the commands' answers.
 """
@@ -20,6 +20,7 @@ from structlog.contextvars import bind_contextvars, bound_contextvars, clear_con
 from structlog.typing import FilteringBoundLogger, Processor
 
 from tidegate.observability.redaction import redact_event
+from tidegate.observability.sentry import report
 
 __all__ = ["bind", "bound", "clear", "configure", "get_logger"]
 
@@ -54,6 +55,8 @@ def configure(level: str = "INFO", json: bool = True, stream: TextIO | None = No
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
+        # Before the exception becomes text.
+        report,
         structlog.processors.format_exc_info,
         # Last before rendering, so that it sees all of the above, tracebacks included.
         redact_event,

@@ -1,22 +1,23 @@
-"""Every metric of the service, declared in one place (D6).
+"""What one process counts and measures itself (D6). What the rows say is in ``gauges``.
 
-Each application object has its own :class:`Metrics` with its own registry, so that several in one
-process (tests, the demonstration) do not meet. Counters and histograms are this process's own and
-add up over processes. Gauges marked "from the database" are readings of shared rows: each process
-that publishes them publishes the same value, so they are compared with ``max``, never summed.
+Each application object has its own :class:`Metrics` with its own registries, so that several in
+one process (tests, the demonstration) do not meet. Counters and histograms are this process's own
+and add up over processes; so each process is asked by itself (``monitoring.listener``).
 
-Units are in the names: ``_seconds``; ``_minor_units`` for money (integers, exact in a float up to
-2^53); ``_total`` for counts that only grow.
+Names follow the conventions of Prometheus: one prefix, base units at the end (``_seconds``,
+``_bytes``), ``_total`` for counts that only grow. Money is the exception to base units:
+``_minor_units``, because it is exact as an integer and a double holds every integer up to 2^53,
+while 0.1 of a major unit is no double at all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-__all__ = ["CONTENT_TYPE", "Metrics", "replace"]
+from tidegate.observability.gauges import Gauges
+
+__all__ = ["CONTENT_TYPE", "Metrics"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -25,29 +26,33 @@ _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 _COMMIT_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2)
 _FULFILMENT_BUCKETS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 900, 3600, 21600, 86400)
 _DELAY_BUCKETS = (0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 21600, 86400)
+_TURN_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
     """All metrics; callers write ``metrics.commits.labels("committed").inc()``.
 
-    ``outcome`` labels are the words of the ports and of ``adapters.http``; ``reason`` labels are
-    error codes (``errors.py``); ``route`` is the route's template, never the path as received.
+    ``outcome`` labels say how a call ended on the wire: ``2xx`` to ``5xx`` by the answer's status,
+    or a word of ``adapters.http`` (``not_reached``, ``unknown``); ``reason`` labels are error codes
+    (``errors.py``); ``route`` is the route's template, never the path as received. None holds an
+    id of a row.
     """
 
     def __init__(self, version: str = "", *, process: bool = True) -> None:
+        self.gauges = Gauges()
         registry = CollectorRegistry()
         self.registry = registry
         if process:
             ProcessCollector(registry=registry)
+        self._of_orders(registry)
+        self._of_calls(registry)
+        self._of_requests(registry)
+        self._of_work(registry)
+        self.build = Info("tidegate_build", "What is running.", registry=registry)
+        self.build.info({"version": version})
 
-        # Orders
-        self.orders = Gauge(
-            "tidegate_orders",
-            "Payout orders by state, from the database.",
-            ["state"],
-            registry=registry,
-        )
+    def _of_orders(self, registry: CollectorRegistry) -> None:
         self.orders_finished = Counter(
             "tidegate_orders_finished_total",
             "Payout orders that reached their end, by outcome.",
@@ -73,34 +78,10 @@ class Metrics:
             buckets=_FULFILMENT_BUCKETS,
             registry=registry,
         )
-        self.oldest_unknown_age = Gauge(
-            "tidegate_oldest_unknown_age_seconds",
-            "Age of the oldest attempt whose outcome is unknown, from the database; 0 if none.",
-            registry=registry,
-        )
-
-        # Payments
-        self.payments = Gauge(
-            "tidegate_payments",
-            "Payments by state, from the database.",
-            ["state"],
-            registry=registry,
-        )
         self.payments_finished = Counter(
             "tidegate_payments_finished_total",
             "Payments that succeeded, failed or were canceled, by status.",
             ["status", "currency"],
-            registry=registry,
-        )
-        self.payments_without_fee = Gauge(
-            "tidegate_payments_without_fee",
-            "Captured payments whose fee the processor has not told yet, from the database.",
-            registry=registry,
-        )
-        self.oldest_unknown_payment_age = Gauge(
-            "tidegate_oldest_unknown_payment_age_seconds",
-            "Age of the oldest payment whose last step's outcome is unknown, from the database; "
-            "0 if none.",
             registry=registry,
         )
         self.deliveries = Counter(
@@ -109,53 +90,18 @@ class Metrics:
             ["result"],
             registry=registry,
         )
-        self.deliveries_waiting = Gauge(
-            "tidegate_deliveries_waiting",
-            "Messages that wait for their webhook endpoint, from the database.",
-            registry=registry,
-        )
 
-        # Money
-        self.balance = Gauge(
-            "tidegate_balance_minor_units",
-            "The node's float by PSP, currency and part (available, reserved, total), "
-            "from the database.",
-            ["psp", "currency", "part"],
-            registry=registry,
-        )
-        self.ledger_drift = Gauge(
-            "tidegate_ledger_drift_minor_units",
-            "Kept balances minus the sum of their entries at the last audit; 0 is right.",
-            ["currency"],
-            registry=registry,
-        )
-        self.ledger_head_block = Gauge(
-            "tidegate_ledger_head_block",
-            "Number of the newest sealed block, from the database.",
-            registry=registry,
-        )
-        self.ledger_head = Info(
-            "tidegate_ledger_head",
-            "The newest sealed block and its hash, to compare with what was noted elsewhere.",
-            registry=registry,
-        )
-        self.ledger_unsealed = Gauge(
-            "tidegate_ledger_unsealed_entries",
-            "Entries that are in no block yet, from the database.",
-            registry=registry,
-        )
-
-        # Calls to other companies
+    def _of_calls(self, registry: CollectorRegistry) -> None:
         self.psp_call = Histogram(
             "tidegate_psp_call_duration_seconds",
-            "Calls to PSPs by operation and outcome.",
+            "Calls to PSPs about payouts by operation and outcome.",
             ["psp", "operation", "outcome"],
             buckets=_CALL_BUCKETS,
             registry=registry,
         )
         self.psp_available = Gauge(
             "tidegate_psp_available",
-            "1 while the circuit of the PSP is closed and it may be used, else 0.",
+            "1 while the circuit of the PSP is closed in this process and it may be used, else 0.",
             ["psp"],
             registry=registry,
         )
@@ -165,15 +111,22 @@ class Metrics:
             ["psp", "outcome"],
             registry=registry,
         )
+        self.processor_call = Histogram(
+            "tidegate_processor_call_duration_seconds",
+            "Calls to card processors by operation and outcome.",
+            ["processor", "operation", "outcome"],
+            buckets=_CALL_BUCKETS,
+            registry=registry,
+        )
         self.aggregator_call = Histogram(
             "tidegate_aggregator_call_duration_seconds",
-            "Calls to the aggregator by verb and outcome.",
+            "Calls to the aggregator about orders by verb and outcome.",
             ["verb", "outcome"],
             buckets=_CALL_BUCKETS,
             registry=registry,
         )
 
-        # What arrives
+    def _of_requests(self, registry: CollectorRegistry) -> None:
         self.webhooks = Counter(
             "tidegate_webhooks_received_total",
             "Webhooks by source and what became of them (kept, duplicate, rejected).",
@@ -182,7 +135,7 @@ class Metrics:
         )
         self.webhook_delay = Histogram(
             "tidegate_webhook_delay_seconds",
-            "From the sender's own time of the event to its arrival here.",
+            "From the sender's own time of the event to its first arrival here.",
             ["source"],
             buckets=_DELAY_BUCKETS,
             registry=registry,
@@ -207,11 +160,12 @@ class Metrics:
             registry=registry,
         )
 
-        # Work and storage
-        self.oldest_due_age = Gauge(
-            "tidegate_oldest_due_row_age_seconds",
-            "How long the oldest due and unclaimed row has waited, from the database.",
-            ["kind"],
+    def _of_work(self, registry: CollectorRegistry) -> None:
+        self.turns = Histogram(
+            "tidegate_turn_duration_seconds",
+            "Turns of claimed rows by kind of work and result (done, stale, failed, cancelled).",
+            ["kind", "result"],
+            buckets=_TURN_BUCKETS,
             registry=registry,
         )
         self.commits = Counter(
@@ -232,25 +186,20 @@ class Metrics:
             buckets=_GROUP_BUCKETS,
             registry=registry,
         )
-        self.cases_open = Gauge(
-            "tidegate_cases_open",
-            "Open cases by kind, from the database.",
-            ["kind"],
+        self.gauges_read = Gauge(
+            "tidegate_database_gauges_read",
+            "1 if the gauges from the database are in this answer; 0: they could not be read.",
             registry=registry,
         )
-        self.build = Info("tidegate_build", "What is running.", registry=registry)
-        self.build.info({"version": version})
 
-    def render(self) -> bytes:
-        """The text exposition; answer it with :data:`CONTENT_TYPE`."""
-        return generate_latest(self.registry)
+    def render(self, *, own: bool = True, gauges: bool = True) -> bytes:
+        """The text exposition; answer it with :data:`CONTENT_TYPE`.
 
-
-def replace(gauge: Gauge, readings: Mapping[tuple[str, ...], float]) -> None:
-    """Set a labelled gauge to exactly ``readings`` (label values to value).
-
-    Series that are not in the reading vanish, instead of standing at their last value for ever.
-    """
-    gauge.clear()
-    for labels, value in readings.items():
-        gauge.labels(*labels).set(value)
+        ``own``: what this process counts; ``gauges``: what was read from the database.
+        """
+        parts = []
+        if own:
+            parts.append(generate_latest(self.registry))
+        if gauges:
+            parts.append(generate_latest(self.gauges.registry))
+        return b"".join(parts)

@@ -23,6 +23,7 @@ from tidegate.errors import (
     TidegateError,
     WrongState,
 )
+from tidegate.observability.subjects import about
 from tidegate.payments.agenda import KIND
 from tidegate.payments.answers import Answer, answer_of
 from tidegate.payments.keys import Asked, refuse, standing
@@ -65,6 +66,7 @@ class _Step:
         row = await self._database.fetch(lambda c: payment_of_user(c, user_id, payment_id))
         if row is None:
             raise NotFound("There is no such payment.")
+        about(payment_id=row["id"])
         return row
 
     async def _known(self, asked: Asked | None) -> Answer | None:

@@ -27,6 +27,7 @@ from tidegate.errors import (
 )
 from tidegate.money.amount import Money
 from tidegate.money.currency import parse_currency
+from tidegate.observability.subjects import about
 from tidegate.payments.agenda import KIND
 from tidegate.payments.announce import Announce
 from tidegate.payments.answers import Answer, settled_answer
@@ -91,6 +92,7 @@ class Create:
             return await self._retry(asked, known)
         await self._refuse(asked.user_id, wish)
         row = self._row(asked, wish)
+        about(payment_id=row["id"], born=True)
         ends_at = self._leases.ends_at()
         lease_ms = self._leases.lease_ms
         try:
@@ -146,6 +148,7 @@ class Create:
         """The stored answer, or the payment as it stands now, gone on with if nobody does."""
         if isinstance(known, Answer):
             return known
+        about(payment_id=known["subject"])
         payment = await self._database.fetch(lambda c: payment_by_id(c, known["subject"]))
         assert payment is not None  # committed together with the key
         if State(payment["state"]) not in ON_THE_WAY:

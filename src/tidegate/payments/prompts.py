@@ -20,6 +20,7 @@ from tidegate.db.engine import Database
 from tidegate.db.inbox import inbox
 from tidegate.db.rows import DONE, Change, Insert, Next
 from tidegate.errors import AlreadyExists, Stale
+from tidegate.observability.subjects import about
 from tidegate.payments import agenda, refund_outcome
 from tidegate.payments import dispute as disputing
 from tidegate.payments.adopt import AdoptRefund, Later
@@ -56,18 +57,18 @@ _known = select(inbox.c.id).where(
     inbox.c.source == bindparam("source"), inbox.c.dedupe_key == bindparam("dedupe_key")
 )
 # Our refund by our id: unless we know it under another id of the processor's.
-_by_refund = select(refunds.c.id).where(
+_by_refund = select(refunds.c.id, refunds.c.payment_id).where(
     refunds.c.id == bindparam("refund_id"),
     or_(
         refunds.c.processor_reference.is_(None),
         refunds.c.processor_reference == bindparam("reference"),
     ),
 )
-_by_reference = select(refunds.c.id).where(
+_by_reference = select(refunds.c.id, refunds.c.payment_id).where(
     refunds.c.processor == bindparam("processor"),
     refunds.c.processor_reference == bindparam("reference"),
 )
-_dispute = select(disputes.c.id).where(disputes.c.id == bindparam("id"))
+_dispute = select(disputes.c.id, disputes.c.payment_id).where(disputes.c.id == bindparam("id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class _Prompt:
     operations: list[Operation]
     outcome: str = _PROMPTED
     is_new: bool = False
+    payment_id: str | None = None
 
 
 class KeepEvent:
@@ -113,6 +115,8 @@ class KeepEvent:
             "body": raw,
             "received_at": now_ms,
         }
+        of_payment = None if prompt is None else prompt.payment_id
+        about(inbox_id=str(row["id"]), payment_id=of_payment, born=of_payment is None)
         if event.subject is Subject.OTHER:
             unit = Unit([Insert(inbox, {**row, "state": "read", "outcome": _ignored(event)})])
         elif prompt is None or prompt.is_new:
@@ -164,6 +168,7 @@ class ReadEvent:
             if isinstance(adopted, Unit):
                 prompt = _Prompt(adopted.operations, "refund adopted")
         if prompt is not None:
+            about(payment_id=prompt.payment_id)
             try:
                 await self._end(claimed, prompt.outcome, *prompt.operations)
             except (AlreadyExists, Stale):  # another event about the same was quicker
@@ -261,13 +266,16 @@ def _prompt(
             refund = _first(connection, asked, _by_refund, _by_reference)
             if refund is None:
                 return None
-            return _Prompt([Change(refunds, refund.id, next=Next(refund_outcome.KIND))])
+            change = Change(refunds, refund.id, next=Next(refund_outcome.KIND))
+            return _Prompt([change], payment_id=refund.payment_id)
         case Subject.DISPUTE if event.reference is not None:
             row_id = disputing.dispute_row(processor, event.reference)
-            if connection.execute(_dispute, {"id": row_id}).first() is None:
+            known = connection.execute(_dispute, {"id": row_id}).first()
+            if known is None:
                 new = disputing.new_dispute(processor, event.reference, now_ms)
                 return _Prompt([new], is_new=True)
-            return _Prompt([Change(disputes, row_id, next=Next(disputing.KIND))])
+            change = Change(disputes, row_id, next=Next(disputing.KIND))
+            return _Prompt([change], payment_id=known.payment_id)
     return None
 
 
@@ -298,9 +306,9 @@ def _about_payment(payment: Row, event: CardEvent) -> _Prompt:
         )
     booked = payment["movement"] is not None or event.status is IntentStatus.SUCCEEDED
     if payment["state"] == State.SUCCEEDED and booked:
-        return _Prompt(operations, "nothing new")
+        return _Prompt(operations, "nothing new", payment_id=payment["id"])
     operations.append(Change(payments, payment["id"], next=Next(agenda.KIND)))
-    return _Prompt(operations)
+    return _Prompt(operations, payment_id=payment["id"])
 
 
 def _first(connection: Connection, asked: Mapping[str, Any], *statements: Any) -> Any:

@@ -22,6 +22,7 @@ from tidegate.errors import (
     WrongState,
 )
 from tidegate.ledger.book import Record
+from tidegate.observability.subjects import about
 from tidegate.payments import postings
 from tidegate.payments.answers import Answer
 from tidegate.payments.keys import Asked, refuse, standing
@@ -77,12 +78,14 @@ class AskRefund:
             )
             if payment is None:
                 raise NotFound("There is no such payment.")
+            about(payment_id=payment["id"])
             try:
                 wanted = _refundable(payment, amount)
             except (WrongState, AmountExceedsRefundable) as refusal:
                 now_ms = self._clock.now_ms()
                 await refuse(self._committer, asked, payment_id, now_ms, refusal)
             row = self._row(asked, wanted, payment, reason)
+            about(payment_id=payment["id"], refund_id=row["id"])
             ends_at = self._leases.ends_at()
             try:
                 await self._committer.commit(self._unit(asked, payment, row))
@@ -105,6 +108,7 @@ class AskRefund:
             return known
         row = await self._database.fetch(lambda c: refund_by_id(c, known["subject"]))
         assert row is not None  # committed together with the key
+        about(payment_id=row["payment_id"], refund_id=row["id"])
         if await self._leases.is_leased(row):
             raise StillRunning()
         try:  # nobody is at it: this request goes on where the last one stopped

@@ -136,7 +136,7 @@ payments = Table(
     Index("ix_payments_user_id", "user_id", "id"),
     Index("ix_payments_state", "state", "created_at"),
     Index("ix_payments_created_at", "created_at"),
-    info={"guards": ("events",)},
+    info={"guards": ("events",), "names": {"payment_id": "id"}},
 )
 work_index(payments)
 
@@ -170,6 +170,7 @@ refunds = Table(
     UniqueConstraint("processor", "processor_reference"),
     CheckConstraint("amount > 0", name="amount"),
     Index("ix_refunds_payment_id", "payment_id", "id"),
+    info={"names": {"refund_id": "id", "payment_id": "payment_id"}},
 )
 work_index(refunds)
 
@@ -192,6 +193,7 @@ disputes = Table(
     Column("updated_at", Millis, nullable=False),
     *work_columns(),
     Index("ix_disputes_payment_id", "payment_id"),
+    info={"names": {"dispute_id": "id", "payment_id": "payment_id"}},
 )
 work_index(disputes)
 
@@ -231,7 +233,7 @@ webhook_endpoints = Table(
     *work_columns(),
     CheckConstraint("state IN ('enabled', 'disabled', 'deleted')", name="state"),
     Index("ix_webhook_endpoints_user_id", "user_id", "id"),
-    info={"guards": ("failures",)},
+    info={"guards": ("failures",), "names": {"endpoint_id": "id"}},
 )
 work_index(webhook_endpoints)
 

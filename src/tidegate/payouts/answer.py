@@ -12,6 +12,7 @@ from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Next
 from tidegate.errors import WriteRefused
+from tidegate.observability.subjects import about
 from tidegate.payouts.ownership import OURS
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Journal, Row, payout_by_order
@@ -72,6 +73,7 @@ class TellStatus:
         row = await self._database.fetch(lambda c: payout_by_order(c, order_id))
         if row is None:
             return None
+        about(order_id=order_id, payout_id=row["id"])
         if State(row["state"]) in _IN_DOUBT and row["due_at"] is None:
             journal = Journal(row, self._clock, self._randomness)
             journal.due(Next("ownership"))

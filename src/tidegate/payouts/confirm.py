@@ -14,6 +14,7 @@ from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Done, Next
 from tidegate.errors import Stale
+from tidegate.observability.subjects import about
 from tidegate.payouts.balances import Float
 from tidegate.payouts.circuit import Circuits
 from tidegate.payouts.endings import Endings, our_fault
@@ -136,6 +137,7 @@ class Confirm:
             back = await self._float.debit_is_back(self._bank, attempt)
         for retry in range(4):
             payout, rows = await self._database.fetch(lambda c: _read(c, claimed.row["payout_id"]))
+            about(order_id=payout["order_id"])
             if retry:
                 attempt = next(row for row in rows if row["id"] == attempt["id"])
             journal = Journal(payout, self._clock, self._randomness)

@@ -22,6 +22,7 @@ from tidegate.errors import (
     Stale,
     UnsupportedInstitution,
 )
+from tidegate.observability.subjects import about
 from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.policy import check_figures
 from tidegate.payouts.recipients import fault_of_account
@@ -125,6 +126,8 @@ class Receive:
         self, row: Row | None, offer: Offer, body: str, received_ms: int, reachable: bool
     ) -> tuple[Unit, Received]:
         meaning = meaning_of(row, offer, self._clock.now_ms())
+        if row is not None:
+            about(order_id=offer.order_id, payout_id=row["id"])
         refusal: PolicyRefusal | None = None
         if offer.dialect is Dialect.SPEC:
             if meaning is Meaning.CONFLICT:
@@ -176,6 +179,7 @@ class Receive:
 
     def _first(self, offer: Offer, received_ms: int, refusal: PolicyRefusal | None) -> Unit:
         payout_id = self._randomness.new_id("po")
+        about(order_id=offer.order_id, payout_id=payout_id, born=True)
         reference = order_reference(self._rules.environment, self._rules.node_id, offer.order_id)
         state = State.DECLINED if refusal else State.PENDING
         return Unit(

@@ -14,6 +14,7 @@ from tidegate.db.engine import Database
 from tidegate.db.inbox import inbox
 from tidegate.db.rows import DONE, Change, Insert, Next
 from tidegate.errors import AlreadyExists
+from tidegate.observability.subjects import about
 from tidegate.payouts.balances import Float
 from tidegate.payouts.tables import attempts
 from tidegate.ports.bank import Bank, Credit, Rejected, Unavailable, WebhookEvent
@@ -29,7 +30,7 @@ _READS_MAX = 6
 
 _PROMPTED = "look-up prompted"
 
-_by_reference = select(attempts.c.id).where(
+_by_reference = select(attempts.c.id, attempts.c.payout_id).where(
     attempts.c.psp == bindparam("psp"), attempts.c.reference == bindparam("reference")
 )
 _known = select(inbox.c.id).where(
@@ -54,7 +55,7 @@ class Keep:
         """``False`` if the same event was kept before: nothing changes then."""
         key = event.dedupe_key.replace("\0", "")[:200]
         asked = {"psp": psp, "reference": event.reference, "source": psp, "dedupe_key": key}
-        known, attempt_id = await self._database.fetch(lambda c: _look(c, asked))
+        known, attempt = await self._database.fetch(lambda c: _look(c, asked))
         if known:
             return False
         row = {
@@ -65,11 +66,16 @@ class Keep:
             "body": raw,
             "received_at": received_ms,
         }
-        if attempt_id is None:
+        about(
+            inbox_id=str(row["id"]),
+            payout_id=None if attempt is None else attempt.payout_id,
+            born=attempt is None,
+        )
+        if attempt is None:
             unit = Unit([Insert(inbox, row, next=Next(f"read:{psp}"))])
         else:
             read = {**row, "state": "read", "outcome": _PROMPTED}
-            prompt = Change(attempts, attempt_id, next=Next(f"confirm:{psp}"))
+            prompt = Change(attempts, attempt.id, next=Next(f"confirm:{psp}"))
             unit = Unit([Insert(inbox, read), prompt])
         try:
             await self._committer.commit(unit)
@@ -78,13 +84,13 @@ class Keep:
         return True
 
 
-def _look(connection: Connection, asked: Mapping[str, Any]) -> tuple[bool, str | None]:
+def _look(connection: Connection, asked: Mapping[str, Any]) -> tuple[bool, Any]:
     """Was this very event kept before, and which attempt is it about?"""
     if connection.execute(_known, asked).first() is not None:
         return True, None
     if asked["reference"] is None:
         return False, None
-    return False, connection.execute(_by_reference, asked).scalar_one_or_none()
+    return False, connection.execute(_by_reference, asked).one_or_none()
 
 
 class ReadWebhook:
@@ -119,20 +125,21 @@ class ReadWebhook:
 
     async def _prompt(self, claimed: Claimed, reference: str) -> None:
         parameters = {"psp": self._bank.name, "reference": reference}
-        attempt_id = await self._database.fetch(
-            lambda c: c.execute(_by_reference, parameters).scalar_one_or_none()
+        attempt = await self._database.fetch(
+            lambda c: c.execute(_by_reference, parameters).one_or_none()
         )
-        if attempt_id is None:
+        if attempt is None:
             if claimed.tries < _READS_MAX:
                 await self._again(claimed)
             else:
                 log.warning("webhook.unknown_reference", psp=self._bank.name, reference=reference)
                 await self._end(claimed, "unknown reference")
             return
+        about(payout_id=attempt.payout_id, attempt_id=attempt.id)
         await self._end(
             claimed,
             _PROMPTED,
-            Change(attempts, attempt_id, next=Next(f"confirm:{self._bank.name}")),
+            Change(attempts, attempt.id, next=Next(f"confirm:{self._bank.name}")),
         )
 
     async def _credit(self, claimed: Claimed, credit_id: str) -> None:

@@ -13,6 +13,7 @@ from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Change, Next
 from tidegate.ledger.book import Record
+from tidegate.observability.subjects import about
 from tidegate.payouts.conclude import go_on, states_of
 from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.ownership import Owner, Ownership
@@ -61,6 +62,7 @@ class Send:
         state = AttemptState(attempt["state"])
         payout = await self._database.fetch(lambda c: payout_by_id(c, attempt["payout_id"]))
         assert payout is not None  # by foreign key
+        about(order_id=payout["order_id"])
         rows = await self._database.fetch(lambda c: attempts_of(c, attempt["payout_id"]))
         others = [row for row in rows if row["id"] != attempt["id"]]
         earlier = tuple(states_of(attempt["round"], others))

@@ -86,7 +86,10 @@ payouts = Table(
     *work_columns(),
     Index("ix_payouts_state", "state", "created_at"),
     Index("ix_payouts_created_at", "created_at"),
-    info={"guards": ("round", "held", "attempts")},
+    info={
+        "guards": ("round", "held", "attempts"),
+        "names": {"order_id": "order_id", "payout_id": "id"},
+    },
 )
 work_index(payouts)
 
@@ -129,7 +132,7 @@ attempts = Table(
     UniqueConstraint("psp", "reference"),
     UniqueConstraint("payout_id", "number"),
     Index("ix_attempts_final_at", "psp", "currency", "final_at"),
-    info={"guards": ("fee",)},
+    info={"guards": ("fee",), "names": {"attempt_id": "id", "payout_id": "payout_id"}},
 )
 work_index(attempts)
 

@@ -5,7 +5,7 @@ One place instead of a line in every verb; it sees only what was really committe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import structlog
 
@@ -30,11 +30,13 @@ _LOOK_UP = "lookup"
 class Witness:
     """Called by the committer with every unit that was written.
 
-    ``on_float`` is told the currency of every entry that moves available float.
+    ``psps`` names those that pay out; whoever else is called is a card processor. ``on_float`` is
+    told the currency of every entry that moves available float.
     """
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, psps: Collection[str]) -> None:
         self._metrics = metrics
+        self._psps = frozenset(psps)
         self.on_float: Callable[[str], None] = lambda currency: None
 
     def __call__(self, unit: Unit) -> None:
@@ -81,6 +83,9 @@ class Witness:
             self._metrics.aggregator_call.labels(values["verb"], outcome).observe(took_s)
             return
         psp, verb = values["counterparty"], values["verb"]
+        if psp not in self._psps:
+            self._metrics.processor_call.labels(psp, verb, outcome).observe(took_s)
+            return
         self._metrics.psp_call.labels(psp, verb, outcome).observe(took_s)
         if verb == _LOOK_UP:
             self._metrics.lookups.labels(psp, outcome).inc()

@@ -296,6 +296,11 @@ def _metrics(settings: Settings) -> Iterator[Fault]:
             "lets everyone in, and metrics tell balances: write the networks that scrape, or "
             "set METRICS_TOKEN.",
         )
+    if settings.server.port in observability.metrics_ports:
+        yield Fault(
+            "METRICS_PORTS",
+            f"holds SERVER_PORT ({settings.server.port}), which is public: write other ports.",
+        )
     token = observability.metrics_token
     if token is not None and len(token) < _TOKEN_LENGTH_MIN:
         yield Fault("METRICS_TOKEN", f"is short: write {_TOKEN_LENGTH_MIN} or more characters.")

@@ -30,6 +30,7 @@ from tidegate.settings.values import (
     Origins,
     Per,
     Port,
+    Ports,
     Psps,
     RatePer,
     Says,
@@ -259,11 +260,24 @@ class WorkGroup(Group):
 
 
 class ObservabilityGroup(Group):
-    """Logs and metrics"""
+    """Logs, metrics, traces, errors"""
 
     log_level: LogLevel = env("LOG_LEVEL", "INFO", "The least important lines to write.")
     log_format: Annotated[Literal["json", "console"], Says("json | console")] = env(
         "LOG_FORMAT", "json", "`console` is for people."
+    )
+    traces: Annotated[Literal["off", "otlp"], Says("off | otlp")] = env(
+        "TRACES",
+        "off",
+        "`otlp`: traces of orders and payments go where the standard variables "
+        "`OTEL_EXPORTER_OTLP_...` say, which are read from the environment alone. Needs the extra "
+        "`otel`.",
+    )
+    sentry_dsn: OptionalSecret = env(
+        "SENTRY_DSN",
+        None,
+        "Where errors are told to Sentry, redacted, without bodies and variables. Needs the extra "
+        "`sentry`.",
     )
     metrics_token: OptionalSecret = env(
         "METRICS_TOKEN", None, "A bearer token that opens `/metrics` from anywhere."
@@ -271,7 +285,18 @@ class ObservabilityGroup(Group):
     metrics_allow: Networks = env(
         "METRICS_ALLOW",
         networks("127.0.0.0/8,::1/128"),
-        "From where `/metrics` is open without a token.",
+        "From where metrics are open without a token. On `SERVER_PORT` an address counts only "
+        "where nothing says that a proxy stands in front: no header of one, no `TRUSTED_PROXIES`, "
+        "no `https` in `PUBLIC_URL`.",
+    )
+    metrics_ports: Ports = env(
+        "METRICS_PORTS",
+        (),
+        "Each process, workers too, shows its metrics on the first of these ports that is free; "
+        "no listener when unset.",
+    )
+    metrics_host: Host = env(
+        "METRICS_HOST", "127.0.0.1", "The address of that listener. Never put a proxy before it."
     )
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "Origins",
     "Per",
     "Port",
+    "Ports",
     "Psps",
     "RatePer",
     "Says",
@@ -173,6 +174,22 @@ def _schedule(text: Any) -> tuple[int, ...]:
     return steps
 
 
+def _ports(text: Any) -> tuple[int, ...]:
+    if not isinstance(text, str):
+        return tuple(text)
+    first, dash, last = (part.strip() for part in text.partition("-"))
+    numbers = [first, last] if dash else [first, first]
+    if not all(number.isascii() and number.isdigit() for number in numbers):
+        raise ValueError(f"is {text[:20]!r}: write one port, or first and last, as in 9464-9471.")
+    lowest, highest = (int(number) for number in numbers)
+    if not 1 <= lowest <= highest <= 65535 or highest - lowest >= _PORTS_MAX:
+        raise ValueError(
+            f"is no range of ports: write two numbers from 1 to 65535, the smaller one first, and "
+            f"at most {_PORTS_MAX} ports."
+        )
+    return tuple(range(lowest, highest + 1))
+
+
 def networks(text: Any) -> tuple[Network, ...]:
     if not isinstance(text, str):
         return tuple(text)
@@ -241,10 +258,14 @@ def _level(text: str) -> str:
     return text.upper()
 
 
+_PORTS_MAX = 100
 _SECONDS_MAX = 31_536_000  # a year: beyond it, somebody meant milliseconds
 
 Flag = Annotated[bool, Says("true or false")]
 Port = Annotated[int, Field(ge=1, le=65535), Says("a whole number from 1 to 65535")]
+Ports = Annotated[
+    tuple[int, ...], PlainValidator(_ports), Says("a port, or a range such as `9464-9471`")
+]
 Count = Annotated[int, Field(ge=1, le=10_000), Says("a whole number from 1 to 10000")]
 Seconds = Annotated[
     float,

@@ -19,6 +19,7 @@ from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Due, Unit
 from tidegate.db.rows import Change, Next
 from tidegate.errors import Stale
+from tidegate.observability.subjects import turn
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claim, Claimed, cut_short
 
@@ -78,12 +79,14 @@ class Runner:
         *,
         poll_s: float = 1.0,
         on_stuck: Callable[[Claimed, str, BaseException], Awaitable[None]] | None = None,
+        on_turn: Callable[[str, str, float], object] = lambda kind, result, seconds: None,
     ) -> None:
         self._committer = committer
         self._clock = clock
         self._randomness = randomness
         self._poll_s = poll_s
         self._on_stuck = on_stuck
+        self._on_turn = on_turn
         self._lanes = {(kind.table.name, kind.name): _Lane(kind) for kind in kinds}
         self._tasks: list[asyncio.Task[None]] = []
         self._poller: asyncio.Task[None] | None = None
@@ -202,21 +205,30 @@ class Runner:
             lane.running.add(task)
 
     async def _run(self, lane: _Lane, claimed: Claimed) -> None:
+        with turn(lane.kind.name, lane.kind.table.info.get("names", {}), claimed.row):
+            await self._work(lane, claimed)
+
+    async def _work(self, lane: _Lane, claimed: Claimed) -> None:
+        result, began = "cancelled", self._clock.monotonic()
         try:
             await lane.kind.verb(claimed)
+            result = "done"
         except asyncio.CancelledError:  # by stop
             await self._cut_short(lane.kind, claimed)
             raise
         except Stale as stale:
+            result = "stale"
             # Somebody else moved the row on; what we learned is in its observations.
             log.info("work.stale", kind=lane.kind.name, id=claimed.id, why=stale.detail)
             await self._release(lane.kind, claimed, self._wait_ms(claimed))
         except Exception as error:
+            result = "failed"
             log.exception("work.failed", kind=lane.kind.name, id=claimed.id, tries=claimed.tries)
             await self._release(lane.kind, claimed, self._wait_ms(claimed))
             if claimed.tries >= _STUCK_AFTER:
                 await self._tell_stuck(lane.kind, claimed, error)
         finally:
+            self._on_turn(lane.kind.name, result, self._clock.monotonic() - began)
             task = asyncio.current_task()
             if task is not None:
                 lane.running.discard(task)

@@ -11,6 +11,8 @@ import structlog
 from tidegate.bootstrap import Application
 from tidegate.cases.store import OpenCase
 from tidegate.db.committer import Due, Unit
+from tidegate.observability import tracing
+from tidegate.observability.logging import clear
 from tidegate.payments.deliver_keys import renew_secrets
 from tidegate.payouts.push import push_id
 from tidegate.work.bell import Bell, Ear
@@ -40,13 +42,18 @@ class Worker:
         self._works = works
         self.periodic = Periodic(app, triggers())
         self._bell = Bell(app.database, app.clock)
+        kinds = kinds_of(app, self.periodic)
+        app.kinds = tuple(kind.name for kind in kinds)
         self._runner = Runner(
             app.committer,
             app.clock,
             app.randomness,
-            kinds_of(app, self.periodic) if works else (),
+            kinds if works else (),
             poll_s=app.settings.intervals.work_poll,
             on_stuck=self._stuck,
+            on_turn=lambda kind, result, took_s: app.metrics.turns.labels(kind, result).observe(
+                took_s
+            ),
         )
         self._ear = Ear(app.settings.database.url, app.clock, self._runner.look)
         self._pushes: dict[str, asyncio.Task[None]] = {}
@@ -138,6 +145,9 @@ class Worker:
             self._pushes[currency] = asyncio.create_task(self._push(currency), name="push soon")
 
     async def _push(self, currency: str) -> None:
+        # Started by whoever's commit moved the float; it is about none of their rows.
+        clear()
+        tracing.leave()
         await self._app.clock.sleep(self._app.settings.intervals.balance_push_gap)
         await self.periodic.make_due(push_id(currency), "push")
 

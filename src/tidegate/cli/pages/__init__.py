@@ -10,14 +10,16 @@ from typing import Final
 
 from tidegate.cli.pages.commands import commands_page
 from tidegate.cli.pages.errors import errors_page
+from tidegate.cli.pages.metrics import metrics_page
 from tidegate.cli.pages.payment_states import payment_states_page
 from tidegate.cli.pages.states import states_page
 
-__all__ = ["PAGES", "commands_page", "errors_page", "states_page"]
+__all__ = ["PAGES", "commands_page", "errors_page", "metrics_page", "states_page"]
 
 PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "docs/commands.md": commands_page,
     "docs/errors.md": errors_page,
+    "docs/metrics.md": metrics_page,
     "docs/payment-states.md": payment_states_page,
     "docs/states.md": states_page,
 }
