@@ -11,6 +11,7 @@ from starlette.responses import Response
 from tidegate.api.deps import Deps, deps
 from tidegate.api.problems import json_response
 from tidegate.api.readings import read_background, refresh_metrics
+from tidegate.db.quarantine import is_quarantined
 from tidegate.observability.metrics import CONTENT_TYPE
 from tidegate.wire.replies import envelope
 
@@ -26,7 +27,13 @@ async def ready(request: Request) -> Response:
     now_ms = d.app.clock.now_ms()
     psps = tuple(d.app.banks)
     try:
-        others = await d.app.database.read(lambda c: read_background(c, psps, now_ms))
+        others = await d.app.database.read(
+            lambda c: {
+                # It answers, keeps and looks, so it is to get requests; it moves nothing.
+                "quarantine": "degraded" if is_quarantined(c) else "ok",
+                **read_background(c, psps, now_ms),
+            }
+        )
         database = "ok"
     except Exception:  # whatever it is, this process cannot work without its database
         database, others = "failed", {}

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, func, select
 from tidegate.bootstrap import Application
 from tidegate.cases.tables import cases
 from tidegate.db.inbox import inbox
+from tidegate.db.quarantine import is_quarantined
 from tidegate.ledger.tables import block_entries, blocks, entries
 from tidegate.observability.metrics import replace
 from tidegate.payments.readings import read_standing
@@ -60,6 +61,7 @@ def read_gauges(connection: Connection, now_ms: int) -> dict[str, Any]:
         "due_s": due,
         "head": None if head is None else (head.id, head.hash),
         "unsealed": entry_count - sealed,
+        "quarantined": is_quarantined(connection),
         "cases": {row[0]: row[1] for row in connection.execute(open_cases.group_by(cases.c.kind))},
     }
 
@@ -103,6 +105,7 @@ async def refresh_metrics(app: Application) -> None:
             balances[psp, currency, part] = float(parts[part])
         balances[psp, currency, "total"] = float(parts["available"] + parts["reserved"])
     replace(metrics.balance, balances)
+    metrics.quarantine.set(1 if found["quarantined"] else 0)
     metrics.oldest_unknown_age.set(found["unknown_s"])
     standing = found["payments"]
     replace(metrics.payments, {(state,): count for state, count in standing.states.items()})

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select, text
 
 from tidegate.cases import switches as _switches
 from tidegate.cases import tables as _cases
-from tidegate.db import exchanges, idempotency, identity, inbox
+from tidegate.db import exchanges, idempotency, identity, inbox, quarantine
 from tidegate.db.base import metadata
 from tidegate.db.engine import Database
 from tidegate.db.identity import write_node_id
@@ -26,7 +26,7 @@ from tidegate.payouts import tables as _payouts
 from tidegate.users import tables as _users
 from tidegate.work import tables as _work
 
-__all__ = ["current", "downgrade", "head", "is_current", "metadata", "upgrade"]
+__all__ = ["current", "downgrade", "head", "is_current", "metadata", "upgrade", "upgrade_within"]
 
 _TABLES = (
     _cases,
@@ -40,6 +40,7 @@ _TABLES = (
     idempotency,
     identity,
     inbox,
+    quarantine,
 )
 # Any fixed number: two processes that migrate at once wait for each other.
 _LOCK = 7_391_402_217
@@ -86,6 +87,12 @@ async def upgrade(database: Database, *, node_id: str | None = None, to: str = "
         return write_node_id(connection, node_id, fixed=has_payouts is not None)
 
     return await database.write(run)
+
+
+def upgrade_within(connection: Connection) -> None:
+    """Bring the database to the head in the caller's own transaction, which does more."""
+    _lock(connection)
+    command.upgrade(_config(connection), "head")
 
 
 async def downgrade(database: Database, to: str) -> None:

@@ -139,6 +139,11 @@ class Metrics:
             "The newest sealed block and its hash, to compare with what was noted elsewhere.",
             registry=registry,
         )
+        self.quarantine = Gauge(
+            "tidegate_quarantine",
+            "1 while a restored node moves nothing, from the database.",
+            registry=registry,
+        )
         self.ledger_unsealed = Gauge(
             "tidegate_ledger_unsealed_entries",
             "Entries that are in no block yet, from the database.",
