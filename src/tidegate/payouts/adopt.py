@@ -242,7 +242,8 @@ class Adopt:
             {
                 "id": self._randomness.new_id("att"),
                 "payout_id": payout["id"],
-                "round": payout["round"],
+                # What failed was of a round that the copy does not know; it rules no PSP out now.
+                "round": 0 if closed else payout["round"],
                 "number": transfer["number"],
                 "psp": transfer["psp"],
                 "reference": transfer["reference"],
