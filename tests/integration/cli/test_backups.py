@@ -18,6 +18,8 @@ from tidegate.db.quarantine import quarantines
 from tidegate.db.rows import Change, Next
 from tidegate.payouts.states import AttemptState
 from tidegate.payouts.tables import attempts, payouts
+from tidegate.recovery import backup as copying
+from tidegate.recovery import restore as restoring
 from tidegate.work.claim import Claim
 
 
@@ -165,3 +167,50 @@ def test_programs_that_are_missing_or_older_are_named(
     assert older.code != 0
     assert "9" in older.err
     assert sorted(each.name for each in tmp_path.glob("*a.backup*")) == []
+
+
+def test_a_restore_that_dies_leaves_nothing_that_serves(
+    backup: Callable[[], Path],
+    tidegate: Command,
+    databases: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Torn off before the quarantine is in it: no file, or a database without a revision."""
+    path = backup()
+    target = databases.empty()
+
+    def dies(*_: object) -> None:
+        raise RuntimeError("torn off")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(restoring, "_distrust", dies)
+        with pytest.raises(RuntimeError):
+            tidegate("restore", str(path), "--into", target)
+    monkeypatch.setenv("DATABASE_URL", target)
+    refused = tidegate("orders", "list")
+    assert refused.code != 0
+    assert "tidegate migrate" in refused.err
+    if target.startswith("postgresql"):
+        assert tidegate("restore", str(path), "--into", target).code == 1, "it is not empty"
+        target = databases.empty()
+    assert tidegate("restore", str(path), "--into", target).code == 0
+
+
+def test_a_backup_that_dies_can_be_made_again(
+    tidegate: Command, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Torn off when the copy is to get its name: there is no backup, and the next one is whole."""
+    monkeypatch.setenv("POSTGRESQL_PROGRAMS", postgresql_programs())
+    path = tmp_path / "one.backup"
+
+    def dies(*_: object) -> None:
+        raise RuntimeError("torn off")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copying, "place", dies)
+        with pytest.raises(RuntimeError):
+            tidegate("backup", str(path))
+    assert not path.exists()
+    assert tidegate("restore", str(path), "--verify").code == 1
+    assert tidegate("backup", str(path)).code == 0
+    assert tidegate("restore", str(path), "--verify").code == 0

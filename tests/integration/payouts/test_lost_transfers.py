@@ -13,10 +13,11 @@ from tests.support import world as worlds
 from tests.support.node import LocalNode
 from tests.support.world import INSTITUTION, OpenWorld, World
 from tidegate.db.quarantine import quarantines
+from tidegate.payouts.adopt import Adopt
 from tidegate.payouts.references import order_reference
 from tidegate.payouts.states import AttemptState, State
 from tidegate.payouts.tables import attempts, found_transfers, payouts
-from tidegate.recovery.check import Check
+from tidegate.recovery.check import Check, still_missing
 from tidegate.sandbox.faults import BankFault as B
 
 open_world = worlds.open_world
@@ -175,4 +176,30 @@ async def test_a_copy_that_stands_behind_is_led_to_the_payment(
     assert (attempt["reference"], attempt["state"]) == (reference, AttemptState.PAID)
     books = await world.books()
     assert not books.findings
+    assert set(world.bank.transfers) == {reference}
+
+
+async def test_a_check_that_dies_goes_on_where_the_rows_say(
+    open_world: OpenWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torn off between keeping what it found and taking it into the books: the next check does it,
+    and the quarantine may not end before."""
+    world = await open_world(env=ENV)
+    node = await world.local()
+    await _quarantine(world, node)
+    order_id = "5b0e3a61-6a8f-4f4a-9d9a-0123456789af"
+    await world.offer(order_id=order_id)
+    reference = await _sent_by_the_lost_node(world, node, order_id, 1)
+
+    async def dies(*_: object) -> bool:
+        raise RuntimeError("torn off")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Adopt, "adopt", dies)
+        with pytest.raises(RuntimeError):
+            await Check(node.app)()
+    assert (await world.payout(order_id))["state"] == State.PENDING
+    assert await world.read(lambda c: still_missing(c, 0))
+    await Check(node.app)()
+    await world.reaches(order_id, State.PAID)
     assert set(world.bank.transfers) == {reference}
