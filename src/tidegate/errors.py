@@ -36,7 +36,8 @@ developers, ``sentence`` is what a caller reads). ::
     ├── TooManyRequests             too_many_requests
     ├── Unavailable                 unavailable
     │   ├── ProcessorUnreachable    processor_unreachable
-    │   └── PaymentsOff             payments_off
+    │   ├── PaymentsOff             payments_off
+    │   └── Quarantined             quarantined
     ├── PolicyRefusal               (what the node will not do; the aggregator's names)
     │   ├── InsufficientBalance     INSUFFICIENT_BALANCE
     │   ├── AmountExceedsLimit      AMOUNT_EXCEEDS_LIMIT
@@ -100,6 +101,7 @@ __all__ = [
     "ProcessorFailed",
     "ProcessorUnreachable",
     "PspsUnavailable",
+    "Quarantined",
     "ReceiverRefused",
     "RefreshReused",
     "Stale",
@@ -469,6 +471,17 @@ class PaymentsOff(Unavailable):
 
     code = "payments_off"
     sentence = "Payments are not accepted at the moment."
+
+
+class Quarantined(Unavailable):
+    """The database was restored, and what is missing in it is still being looked for."""
+
+    code = "quarantined"
+    sentence = (
+        "The service was restored from a backup and moves no money until it has found out what "
+        "happened since: repeat the request later, with the same idempotency key."
+    )
+    retry_after_s = 60
 
 
 class TooManyRequests(TidegateError):

@@ -16,6 +16,7 @@ from tidegate.clock import SystemClock
 from tidegate.db.base import Id, Json, metadata, work_columns, work_index
 from tidegate.db.committer import Committer, Operation, Unit
 from tidegate.db.engine import Database, open_database
+from tidegate.db.quarantine import quarantines
 from tidegate.db.url import parse
 from tidegate.ledger import immutable
 from tidegate.ledger import tables as ledger_tables
@@ -40,6 +41,7 @@ _TABLES = [
     *ledger_tables.immutable_tables,
     case_tables.cases,
     case_tables.operator_actions,
+    quarantines,
 ]
 
 

@@ -156,15 +156,21 @@ class HttpAggregator:
             return Query(Listed.NOT_OURS, exchanges)
         return Query(Listed.UNAVAILABLE, exchanges)
 
-    async def orders(self, currency: str, status: str | None = None) -> Query:
-        """All pages, oldest first, so that what arrives meanwhile moves no page.
+    async def orders(
+        self, currency: str, status: str | None = None, since_ms: int | None = None
+    ) -> Query:
+        """All pages, oldest first, so that what arrives meanwhile moves no page; with ``since_ms``
+        newest first, to the first page that is older altogether. What arrives meanwhile then
+        pushes orders onto the next page, where they are read again.
 
         A page that cannot be read makes all of it ``UNAVAILABLE``: a gap would look like orders
         that are gone.
         """
         exchanges: list[Exchange] = []
         found: dict[str, OrderView] = {}
-        asked = {"currency": currency, "ordering": "asc", "pageSize": str(_PAGE_SIZE)}
+        asked = {"currency": currency, "ordering": "desc", "pageSize": str(_PAGE_SIZE)}
+        if since_ms is None:
+            asked["ordering"] = "asc"
         if status is not None:
             asked["status"] = status
         seen = 0
@@ -181,7 +187,9 @@ class HttpAggregator:
             found |= {record.order_id: _view(record) for record in listed.orders}
             entries = len(listed.orders) + listed.skipped
             seen += entries
-            if entries == 0 or seen >= listed.total:
+            made = [record.created_at_ms for record in listed.orders]
+            older = since_ms is not None and all(at is not None and at < since_ms for at in made)
+            if entries == 0 or seen >= listed.total or older:
                 return Query(Listed.FOUND, tuple(exchanges), tuple(found.values()))
         return Query(Listed.UNAVAILABLE, tuple(exchanges))
 

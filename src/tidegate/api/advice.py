@@ -127,6 +127,11 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "Nothing was begun. Wait and repeat the request with the same Idempotency-Key.", Retry.SAFE
     ),
     "payments_off": Advice("Wait, or ask the operator when payments are on again.", Retry.SAFE),
+    "quarantined": Advice(
+        "Nothing was begun. Wait and repeat the request with the same Idempotency-Key; the "
+        "operator ends the quarantine.",
+        Retry.SAFE,
+    ),
     "refused": Advice("Read the message: it says which rule the order breaks.", Retry.ROUND),
     "INSUFFICIENT_BALANCE": Advice(
         "The operator funds the account at the payment service provider.", Retry.ROUND

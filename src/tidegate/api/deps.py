@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+from fastapi import Depends
 from starlette.requests import Request
 
 from tidegate.bootstrap import Application
-from tidegate.errors import PaymentsOff
+from tidegate.db.quarantine import is_quarantined
+from tidegate.errors import PaymentsOff, Quarantined
 from tidegate.payments.deliver_again import Again
 from tidegate.payments.endpoints import Endpoints
 from tidegate.payments.make import MoneyIn
@@ -17,7 +20,7 @@ from tidegate.payouts.offer import Receive
 from tidegate.payouts.prompts import Keep
 from tidegate.users.make import Users
 
-__all__ = ["Deps", "deps", "make_deps", "money_in"]
+__all__ = ["Deps", "MovesMoney", "deps", "make_deps", "money_in"]
 
 
 @dataclass(slots=True)
@@ -75,3 +78,12 @@ def money_in(request: Request) -> MoneyIn:
     if found is None:
         raise PaymentsOff()
     return found
+
+
+async def _may_move_money(request: Request) -> None:
+    if await deps(request).app.database.fetch(is_quarantined):
+        raise Quarantined()
+
+
+MovesMoney = Annotated[None, Depends(_may_move_money)]
+"""Of a request that moves money. Raises ``Quarantined`` while the node is in quarantine."""

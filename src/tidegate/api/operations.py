@@ -8,6 +8,7 @@ from starlette.responses import Response
 from tidegate.api.deps import deps
 from tidegate.api.problems import json_response
 from tidegate.api.readings import read_background
+from tidegate.db.quarantine import is_quarantined
 from tidegate.monitoring.access import REFUSAL, may_read
 from tidegate.monitoring.readings import exposition
 from tidegate.observability.metrics import CONTENT_TYPE
@@ -25,7 +26,13 @@ async def ready(request: Request) -> Response:
     now_ms = d.app.clock.now_ms()
     psps = tuple(d.app.banks)
     try:
-        others = await d.app.database.read(lambda c: read_background(c, psps, now_ms))
+        others = await d.app.database.read(
+            lambda c: {
+                # It answers, keeps and looks, so it is to get requests; it moves nothing.
+                "quarantine": "degraded" if is_quarantined(c) else "ok",
+                **read_background(c, psps, now_ms),
+            }
+        )
         database = "ok"
     except Exception:  # whatever it is, this process cannot work without its database
         database, others = "failed", {}

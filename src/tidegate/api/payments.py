@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from starlette.responses import Response
 
 from tidegate.api.cursors import Cursor, Limit, Page, cut, decode_cursor
-from tidegate.api.deps import deps, money_in
+from tidegate.api.deps import MovesMoney, deps, money_in
 from tidegate.api.guard import CardGuardedRoute
 from tidegate.api.idempotent import (
     KEY_OPTIONAL,
@@ -48,6 +48,7 @@ from tidegate.errors import (
     NotFound,
     PaymentsOff,
     ProcessorFailed,
+    Quarantined,
     StillRunning,
     TooManyRequests,
     UnreadableBody,
@@ -85,6 +86,7 @@ _WRITE: Final = (
     ProcessorFailed,
     TooManyRequests,
     PaymentsOff,
+    Quarantined,
 )
 _UNKNOWN: Final = {**PAYMENT_EXAMPLE, "status": "processing", "outcome": "unknown"}
 _LATER: Final = "The processor has not answered so far; it is asked until the outcome is known."
@@ -117,7 +119,7 @@ _Moment = Annotated[
     },
 )
 async def create_payment(
-    request: Request, body: NewPaymentBody, user: IsUser, _: LimitedWrites
+    request: Request, body: NewPaymentBody, user: IsUser, _: LimitedWrites, moves: MovesMoney
 ) -> Response:
     """Charge or authorise a stored method. Without one the payment waits for a method that the
     client brings to the processor with the client secret in `next_action`."""
@@ -189,6 +191,7 @@ async def capture(
     payment_id: PaymentId,
     user: IsUser,
     _: LimitedWrites,
+    moves: MovesMoney,
     body: CaptureOrder | None = None,
 ) -> Response:
     """Take what was authorised, or less; the rest is let go."""
@@ -211,7 +214,7 @@ async def capture(
     },
 )
 async def cancel(
-    request: Request, payment_id: PaymentId, user: IsUser, _: LimitedWrites
+    request: Request, payment_id: PaymentId, user: IsUser, _: LimitedWrites, moves: MovesMoney
 ) -> Response:
     """Possible until the money is taken. A payment that is canceled already stays so."""
     key = asked_if_given(request, user.user_id)
@@ -237,6 +240,7 @@ async def refund(
     payment_id: PaymentId,
     user: IsUser,
     _: LimitedWrites,
+    moves: MovesMoney,
     body: RefundOrder | None = None,
 ) -> Response:
     """Give back a part or all of what was captured and is not given back yet."""

@@ -6,6 +6,7 @@ import typer
 
 from tidegate import __version__
 from tidegate.cli import (
+    backups,
     balances,
     bench,
     cases,
@@ -51,6 +52,7 @@ def _root(
 
 serve.register(app)
 bench.register(app)
+backups.register(app)
 demo.register(app)
 balances.register(app)
 cases.register(app)

@@ -20,6 +20,7 @@ from tidegate.cli.output import duration
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database, open_database
 from tidegate.db.identity import read_node_id
+from tidegate.db.quarantine import is_quarantined
 from tidegate.ledger.audit import audit
 from tidegate.ledger.statements import trial_balance
 from tidegate.ledger.tables import entries
@@ -155,6 +156,7 @@ def _look(
         _ledger_check(connection, chores, now_ms),
         _worker_check(chores, now_ms),
         _cases_check(connection),
+        *_quarantine_check(connection),
     )
     return checks, chores
 
@@ -222,6 +224,19 @@ def _worker_check(chores: dict[str, dict[str, Any]], now_ms: int) -> Check:
     seen = "never" if beat is None else f"last {duration(now_ms - beat)} ago"
     return Check(
         "worker", Verdict.WARN, f"No process does the work (seen {seen}).", "Run `tidegate serve`."
+    )
+
+
+def _quarantine_check(connection: Connection) -> tuple[Check, ...]:
+    if not is_quarantined(connection):
+        return ()
+    return (
+        Check(
+            "quarantine",
+            Verdict.WARN,
+            "The database was restored from a backup: nothing is accepted, paid or reported.",
+            "Run `tidegate quarantine check --wait`, then `tidegate quarantine release`.",
+        ),
     )
 
 

@@ -6,27 +6,32 @@ models with what the migrations made.
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
+from sqlalchemy.exc import DBAPIError
 
 from tidegate.cases import switches as _switches
 from tidegate.cases import tables as _cases
-from tidegate.db import exchanges, idempotency, identity, inbox
+from tidegate.db import exchanges, idempotency, identity, inbox, quarantine
 from tidegate.db.base import metadata
 from tidegate.db.engine import Database
 from tidegate.db.identity import write_node_id
+from tidegate.errors import Unavailable
 from tidegate.ledger import tables as _ledger
 from tidegate.payments import tables as _payments
 from tidegate.payouts import tables as _payouts
 from tidegate.users import tables as _users
 from tidegate.work import tables as _work
 
-__all__ = ["current", "downgrade", "head", "is_current", "metadata", "upgrade"]
+__all__ = ["current", "downgrade", "head", "is_current", "metadata", "upgrade", "upgrade_within"]
 
 _TABLES = (
     _cases,
@@ -40,9 +45,16 @@ _TABLES = (
     idempotency,
     identity,
     inbox,
+    quarantine,
 )
 # Any fixed number: two processes that migrate at once wait for each other.
 _LOCK = 7_391_402_217
+_LOCK_WAIT_MS = 2_000
+_NO_LOCK = "55P03"
+_TRIES = 30
+_PAUSE_S = 1.0
+
+T = TypeVar("T")
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -85,7 +97,13 @@ async def upgrade(database: Database, *, node_id: str | None = None, to: str = "
         has_payouts = connection.execute(select(_payouts.payouts.c.id).limit(1)).first()
         return write_node_id(connection, node_id, fixed=has_payouts is not None)
 
-    return await database.write(run)
+    return await _patiently(database, run)
+
+
+def upgrade_within(connection: Connection) -> None:
+    """Bring the database to the head in the caller's own transaction, which does more."""
+    _lock(connection)
+    command.upgrade(_config(connection), "head")
 
 
 async def downgrade(database: Database, to: str) -> None:
@@ -95,9 +113,32 @@ async def downgrade(database: Database, to: str) -> None:
         _lock(connection)
         command.downgrade(_config(connection), to)
 
-    await database.write(run)
+    await _patiently(database, run)
+
+
+async def _patiently(database: Database, run: Callable[[Connection], T]) -> T:
+    """Run it; where a table's lock is not to be had at once, let go of everything and try again.
+
+    Who waits for a lock stands before everybody that comes later: a migration that waits behind
+    one long transaction would stop the whole node with it.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return await database.write(run)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != _NO_LOCK:
+                raise
+            if not left:
+                raise Unavailable(
+                    "The migration gets no lock on a table: some transaction holds it all the "
+                    "while (look in pg_stat_activity). Nothing was changed; run it again."
+                ) from None
+            await asyncio.sleep(_PAUSE_S)
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def _lock(connection: Connection) -> None:
+    """Two that migrate at once wait for each other; for tables nobody waits long."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+        connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_MS}ms'"))

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, func, select
 from tidegate.bootstrap import Application
 from tidegate.cases.tables import cases
 from tidegate.db.inbox import inbox
+from tidegate.db.quarantine import is_quarantined
 from tidegate.ledger.chart import account_kind
 from tidegate.ledger.tables import accounts, block_entries, blocks, entries
 from tidegate.observability.gauges import Gauges, replace
@@ -71,6 +72,7 @@ class Reading:
     due_s: Mapping[str, float]
     head: tuple[int, str] | None
     unsealed: int
+    quarantined: bool
     cases: Mapping[str, int]
     chores: Mapping[str, tuple[int | None, Mapping[str, Any]]]
 
@@ -96,6 +98,7 @@ def read(connection: Connection, now_ms: int) -> Reading:
         due_s=_due(connection, now_ms),
         head=None if head is None else (head.id, head.hash),
         unsealed=entry_count - sealed,
+        quarantined=is_quarantined(connection),
         cases={row[0]: row[1] for row in connection.execute(_open_cases)},
         chores={
             row.id: (row.last_done_at, dict(row.result or {}))
@@ -205,6 +208,7 @@ def _show_money(gauges: Gauges, found: Reading, currencies: Iterable[str]) -> No
         replace(gauges.ledger_drift, {(code,): sum_ for code, sum_ in drift.items()})
         gauges.ledger_findings.set(audited.get("findings", 0))
     gauges.ledger_unsealed.set(found.unsealed)
+    gauges.quarantine.set(1 if found.quarantined else 0)
     if found.head is not None:
         number, digest = found.head
         gauges.ledger_head_block.set(number)

@@ -130,6 +130,11 @@ class Gauges:
             "Entries that are in no block yet, from the database.",
             registry=registry,
         )
+        self.quarantine = Gauge(
+            "tidegate_quarantine",
+            "1 while a restored node moves nothing, from the database.",
+            registry=registry,
+        )
 
     def _of_work(self, registry: CollectorRegistry) -> None:
         self.oldest_due_age = Gauge(

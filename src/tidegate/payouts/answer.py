@@ -10,6 +10,7 @@ from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
+from tidegate.db.quarantine import is_quarantined
 from tidegate.db.rows import DONE, Next
 from tidegate.errors import WriteRefused
 from tidegate.observability.subjects import about
@@ -70,7 +71,13 @@ class TellStatus:
 
     async def __call__(self, order_id: str) -> Standing | None:
         """``None``: the order is not in the database."""
-        row = await self._database.fetch(lambda c: payout_by_order(c, order_id))
+        row, quarantined = await self._database.fetch(
+            lambda c: (payout_by_order(c, order_id), is_quarantined(c))
+        )
+        if quarantined:
+            # The copy is behind: an order it does not know may be paid, one that it calls failed
+            # may be paid since.
+            return Standing(TxStatus.PENDING)
         if row is None:
             return None
         about(order_id=order_id, payout_id=row["id"])

@@ -275,7 +275,9 @@ class Confirm:
         since_ms = self._clock.now_ms() - attempt["sent_at"]
         window_over = since_ms >= self._rules.not_found_window_ms
         again = count >= self._rules.not_found_count and window_over
-        if again and (attempt["sends"] >= _SENDS_MAX or attempt["reason_code"] == DUPLICATE):
+        adopted = attempt["body"] is None  # found at the PSP once; there are no bytes to send again
+        spent = attempt["sends"] >= _SENDS_MAX or attempt["reason_code"] == DUPLICATE
+        if again and (spent or adopted):
             # Either the PSP swallows what it is sent, or it dislikes the reference itself.
             why = f"It was sent {attempt['sends']} times, and the PSP does not know it."
             look_again = self._next_look(attempt, AttemptState.HELD)

@@ -19,6 +19,7 @@ from tidegate.errors import BadInput, NotInTable, PolicyRefusal, PspsUnavailable
 from tidegate.ledger.book import Record
 from tidegate.money.amount import Money
 from tidegate.money.currency import parse_currency
+from tidegate.payouts.adopt import ADOPT, unadopted
 from tidegate.payouts.conclude import go_on, states_of
 from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.ownership import Owner, Ownership
@@ -78,6 +79,11 @@ class Disburse:
         if state not in {State.ACCEPTED, State.PROCESSING} or standing_attempt(rows) is not None:
             # Its attempt has a life of its own: looked up, reported, never sent from here.
             journal.keep(claimed.held, DONE)
+            await self._committer.commit(journal.unit)
+            return
+        if await self._database.fetch(lambda c: unadopted(c, payout["reference"])):
+            # A restored copy lost what was sent for this order: that comes first.
+            journal.keep(claimed.held, Next(ADOPT))
             await self._committer.commit(journal.unit)
             return
         earlier = tuple(states_of(payout["round"], rows))

@@ -77,7 +77,7 @@ class Endings:
         journal.add(
             Record(paid(at, payout["id"], attempt["id"], amount=amount, fee=fee, held=held))
         )
-        if amount + fee > held:
+        if held >= amount and amount + fee > held:
             journal.add(
                 OpenCase(
                     "fee_above_expectation",

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
+from tidegate.db.quarantine import is_quarantined
 from tidegate.db.rows import DONE, Held, Insert, Next
 from tidegate.errors import (
     AlreadyExists,
@@ -23,6 +24,7 @@ from tidegate.errors import (
     UnsupportedInstitution,
 )
 from tidegate.observability.subjects import about
+from tidegate.payouts.adopt import ADOPT, unadopted
 from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.policy import check_figures
 from tidegate.payouts.recipients import fault_of_account
@@ -109,12 +111,17 @@ class Receive:
     async def __call__(self, offer: Offer, body: str, received_ms: int) -> Received:
         """``body`` is the text as it arrived; ``received_ms`` starts the offer's life."""
         for _ in range(_RACES):
-            row = await self._database.fetch(lambda c: payout_by_order(c, offer.order_id))
+            row, lost = await self._database.fetch(lambda c: self._stands(c, offer))
             reachable = True
             if offer.dialect is Dialect.SPEC:
                 routes = (await self._facts.now()).routes
                 reachable = any(reached == offer.institution for _, reached in routes)
-            unit, received = self._decide(row, offer, body, received_ms, reachable)
+            unit, received = self._decide(row, lost, offer, body, received_ms, reachable)
+            if received.refusal is not None and await self._database.fetch(is_quarantined):
+                # Nothing is declined now: it is kept, and lapses unless the quarantine ends.
+                unit, received = self._decide(
+                    row, lost, offer, body, received_ms, reachable, refuses=False
+                )
             try:
                 await self._committer.commit(unit)
             except (AlreadyExists, Stale):
@@ -122,14 +129,30 @@ class Receive:
             return received
         raise Stale("The order changes faster than its offers can be read.")
 
+    def _stands(self, connection: Connection, offer: Offer) -> tuple[Row | None, bool]:
+        """The payout of this order, and whether a restored copy lost what was paid for it."""
+        row = payout_by_order(connection, offer.order_id)
+        if row is not None:
+            return row, False
+        reference = order_reference(self._rules.environment, self._rules.node_id, offer.order_id)
+        return None, bool(unadopted(connection, reference))
+
     def _decide(
-        self, row: Row | None, offer: Offer, body: str, received_ms: int, reachable: bool
+        self,
+        row: Row | None,
+        lost: bool,
+        offer: Offer,
+        body: str,
+        received_ms: int,
+        reachable: bool,
+        *,
+        refuses: bool = True,
     ) -> tuple[Unit, Received]:
         meaning = meaning_of(row, offer, self._clock.now_ms())
         if row is not None:
             about(order_id=offer.order_id, payout_id=row["id"])
         refusal: PolicyRefusal | None = None
-        if offer.dialect is Dialect.SPEC:
+        if offer.dialect is Dialect.SPEC and refuses and not lost:
             if meaning is Meaning.CONFLICT:
                 refusal = DuplicateOrder()
             elif meaning in {Meaning.NEW, Meaning.NEW_ROUND}:
@@ -137,7 +160,7 @@ class Receive:
         kept = self._kept(offer, body, received_ms, Meaning.REFUSED if refusal else meaning)
         match meaning:
             case Meaning.NEW:
-                unit = self._first(offer, received_ms, refusal).add(kept)
+                unit = self._first(offer, received_ms, refusal, lost=lost).add(kept)
                 status = State.DECLINED if refusal else State.PENDING
             case Meaning.NEW_ROUND:
                 assert row is not None  # by meaning_of
@@ -177,7 +200,9 @@ class Receive:
             return OrderExpired()
         return None
 
-    def _first(self, offer: Offer, received_ms: int, refusal: PolicyRefusal | None) -> Unit:
+    def _first(
+        self, offer: Offer, received_ms: int, refusal: PolicyRefusal | None, *, lost: bool
+    ) -> Unit:
         payout_id = self._randomness.new_id("po")
         about(order_id=offer.order_id, payout_id=payout_id, born=True)
         reference = order_reference(self._rules.environment, self._rules.node_id, offer.order_id)
@@ -200,7 +225,7 @@ class Receive:
                         **self._figures(offer, received_ms),
                     },
                     # What the answer refuses is not declined a second time by a call.
-                    next=None if refusal else Next("accept"),
+                    next=None if refusal else Next(ADOPT if lost else "accept"),
                 ),
                 Insert(
                     payout_events,
@@ -285,7 +310,13 @@ class Receive:
         journal = Journal(row, self._clock, self._randomness)
         if State(row["state"]) in {State.PAID, State.FULFILLED}:
             # Accept first: the aggregator takes a fulfil only from the order's owner.
-            journal.move(Event.OFFERED_AGAIN, next=Next("report"), accept_first=True)
+            journal.move(
+                Event.OFFERED_AGAIN,
+                next=Next("report"),
+                accept_first=True,
+                # An order that was found after a restore may have come in the other one.
+                dialect=offer.dialect.value,
+            )
         else:
             journal.note("offered_again")
         journal.add(

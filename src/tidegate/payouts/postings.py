@@ -113,16 +113,19 @@ def paid(
 ) -> Entry:
     """The PSP paid: spend the hold, give the unused fee back.
 
-    A fee above what was held is a fact: the excess is taken from the PSP's suspense account,
-    which has no floor (the caller opens a case).
+    What was paid above what was held is a fact: the excess is taken from the PSP's suspense
+    account, which has no floor (the caller opens a case). That is a fee, or all of a transfer that
+    was found after a restore and that the copy's float did not cover.
     """
     spent = amount + fee
-    covered_fee = min(fee, held - amount)
+    covered = min(amount, held)
+    covered_fee = min(fee, held - covered)
     return transfer(
         f"{attempt}:paid",
         "payout.paid",
         payout_id,
-        (at.owed, at.reserved, amount),
+        (at.owed, at.reserved, covered),
+        (at.owed, at.suspense, amount - covered),
         (at.fees, at.reserved, covered_fee),
         (at.fees, at.suspense, fee - covered_fee),
         (at.available, at.reserved, max(0, held - spent)),

@@ -13,6 +13,7 @@ from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
 from tidegate.db.exchanges import exchange_row
+from tidegate.db.quarantine import is_quarantined
 from tidegate.db.rows import DONE, Change, Next
 from tidegate.money.amount import Money, major
 from tidegate.money.currency import parse_currency
@@ -80,7 +81,10 @@ class PushBalance:
             await self._committer.commit(Unit([wait]))
             return
         sum_ = await self.current(currency)
-        answer = await self.tell(currency, sum_.available, sum_)
+        # In quarantine nothing is taken, and the copy's figure is an old one.
+        resting = await self._database.read(is_quarantined)
+        available = 0 if resting else sum_.available
+        answer = await self.tell(currency, available, sum_)
         done = Change(
             self._table,
             claimed.id,
@@ -88,7 +92,7 @@ class PushBalance:
                 "last_done_at": self._clock.now_ms(),
                 "result": {
                     "said": answer.said.value,
-                    "available": sum_.available,
+                    "available": available,
                     "reserved": sum_.reserved,
                 },
             },
@@ -120,7 +124,7 @@ class PushBalance:
         return totals(await self._database.read(read_float), currency)
 
     async def tell(self, currency: str, available: int, sum_: Totals) -> SayAnswer:
-        """Tell ``available`` (zero when this node is about to stop) beside the true totals."""
+        """Tell ``available`` (zero when this node takes no orders) beside the true totals."""
         unit = parse_currency(currency)
         return await self._aggregator.push_balance(
             currency,

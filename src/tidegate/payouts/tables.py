@@ -37,6 +37,7 @@ from tidegate.payouts.states import CLOSED_ATTEMPT
 __all__ = [
     "attempts",
     "bank_lists",
+    "found_transfers",
     "observations",
     "offers",
     "payout_events",
@@ -182,6 +183,33 @@ observations = Table(
     Column("kind", Word, nullable=False),
     Column("detail", Json, nullable=False),
     Index("ix_observations_attempt_id", "attempt_id"),
+)
+
+# Transfers under references of ours that a PSP has and a restored copy did not: facts, each of
+# which becomes an attempt of its order as soon as that is known (``payout_id``).
+found_transfers = Table(
+    "found_transfers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("psp", Word, nullable=False),
+    Column("reference", String(64), nullable=False),
+    # The order's part of it, which an offer is recognised by, and the attempt's.
+    Column("order_reference", String(32), nullable=False),
+    Column("number", Integer, nullable=False),
+    # What the PSP said; ``certain``: that it failed, and nothing will change that.
+    Column("outcome", Word, nullable=False),
+    Column("certain", Boolean, nullable=False),
+    Column("currency", String(16), nullable=True),
+    Column("amount", Minor, nullable=True),
+    Column("psp_id", String(128), nullable=True),
+    Column("account_number", String(64), nullable=True),
+    Column("bank_code", String(64), nullable=True),
+    Column("found_at", Millis, nullable=False),
+    Column("payout_id", Id, ForeignKey("payouts.id"), nullable=True),
+    UniqueConstraint("psp", "reference"),
+    Index("ix_found_transfers_order_reference", "order_reference"),
+    # An id that is expected to be empty: it is booked to one order only.
+    info={"guards": ("payout_id",)},
 )
 
 # One row a PSP and currency: the last bank list that was verified (A12).

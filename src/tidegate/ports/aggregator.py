@@ -143,8 +143,10 @@ class Aggregator(Protocol):
 
     async def order(self, order_id: str) -> Query: ...
 
-    async def orders(self, currency: str, status: str | None = None) -> Query:
-        """All pages."""
+    async def orders(
+        self, currency: str, status: str | None = None, since_ms: int | None = None
+    ) -> Query:
+        """All pages; with ``since_ms`` all orders that were made since, and perhaps older ones."""
         ...
 
     async def node_info(self) -> SayAnswer: ...

@@ -28,6 +28,7 @@ __all__ = [
     "PayoutRequest",
     "Rejected",
     "Resolved",
+    "StatementLine",
     "Unavailable",
     "WebhookEvent",
 ]
@@ -159,6 +160,18 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
+class StatementLine:
+    """One line of the PSP's own list: what left under a reference of its customer, or came in.
+
+    ``at_ms`` is when it began or, failing that, ended; ``None`` if the PSP does not say.
+    """
+
+    psp_id: str
+    reference: str | None
+    at_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a PSP can do; limits in minor units per wire currency code."""
 
@@ -224,6 +237,12 @@ class Bank(Protocol):
 
     async def credit(self, psp_id: str) -> Credit | NotFound | Unavailable:
         """Confirm incoming money by the PSP's id; ``NotFound`` also when it is no credit."""
+        ...
+
+    async def statement(
+        self, currency: str, since_ms: int
+    ) -> tuple[StatementLine, ...] | Unavailable:
+        """Every line from ``since_ms`` on, and perhaps older ones; whole or not at all."""
         ...
 
     def authenticate_webhook(self, headers: Mapping[str, str], raw: bytes) -> Rejected | None:

@@ -341,6 +341,13 @@ class Cards(Protocol):
         """The customer's object that carries our id, by listing (never by search)."""
         ...
 
+    async def intents_since(
+        self, created_ms: int, after: str | None
+    ) -> Found | Refused | NotSent | Unknown:
+        """A page of the objects that this node made, newest first: ``Found.value`` is ``(list of
+        :class:`Intent`, id to continue behind or None)``."""
+        ...
+
     async def refund(
         self, intent: str, amount: Money, refund_id: str, reason: str | None, key: str
     ) -> Found | Refused | NotSent | Unknown:

@@ -131,6 +131,12 @@ class DatabaseGroup(Group):
         "Where everything is kept: a SQLite file, or `postgresql://user:password@host:5432/name`.",
     )
     pool_size: Count = env("DATABASE_POOL_SIZE", 8, "Connections a process holds (PostgreSQL).")
+    programs: Annotated[str | None, Says("a folder")] = env(
+        "POSTGRESQL_PROGRAMS",
+        None,
+        "The folder of `pg_dump` and `pg_restore`, as new as the server or newer; otherwise they "
+        "are found on the path. For `tidegate backup` and `restore`.",
+    )
 
 
 class PayoutsGroup(Group):

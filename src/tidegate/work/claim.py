@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, bindparam, case, literal, or_, select,
 from tidegate.clock import Clock
 from tidegate.db.committer import Batch, Due
 from tidegate.db.engine import Database, any_of, any_values
+from tidegate.db.quarantine import in_quarantine
 from tidegate.db.rows import Change, Held
 
 __all__ = ["Claim", "Claimed", "cut_inner", "cut_short", "end_leases"]
@@ -27,7 +28,8 @@ _TORN_OFF_MS = 5_000
 class Claim:
     """Claim up to ``limit`` rows of ``table`` due for ``kind``; only of ``ids`` where given.
 
-    Answers the rows, as mappings, all columns.
+    While a quarantine lasts, nothing is claimed unless the verb only ``looks``. Answers the rows,
+    as mappings, all columns.
     """
 
     batch: ClassVar[type[Batch]]
@@ -36,6 +38,7 @@ class Claim:
     limit: int
     lease_ms: int
     ids: tuple[str, ...] | None = None
+    looks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +150,7 @@ class ClaimBatch:
             }
             if claim.ids is not None:
                 parameters["_ids"] = any_values(self._dialect, claim.ids)
-            statement = _statement(self._dialect, claim.table, claim.ids is not None)
+            statement = _statement(self._dialect, claim.table, claim.ids is not None, claim.looks)
             rows = self._connection.execute(statement, parameters).mappings()
             # RETURNING promises no order.
             answer.extend(sorted((dict(row) for row in rows), key=lambda row: row["due_at"]))
@@ -163,12 +166,12 @@ class ClaimBatch:
 
 Claim.batch = ClaimBatch
 
-_statements: dict[tuple[str, Table, bool], Any] = {}
+_statements: dict[tuple[str, Table, bool, bool], Any] = {}
 _due_statements: dict[tuple[Table, ...], Any] = {}
 
 
-def _statement(dialect: str, table: Table, by_id: bool) -> Any:
-    key = (dialect, table, by_id)
+def _statement(dialect: str, table: Table, by_id: bool, looks: bool) -> Any:
+    key = (dialect, table, by_id, looks)
     if key not in _statements:
         due = (
             select(table.c.id)
@@ -182,6 +185,8 @@ def _statement(dialect: str, table: Table, by_id: bool) -> Any:
             .limit(bindparam("_limit"))
             .with_for_update(skip_locked=True)
         )
+        if not looks:
+            due = due.where(~in_quarantine())
         if by_id:
             due = due.where(any_of(dialect, table.c.id, "_ids"))
         # A CTE that locks is evaluated once; a plain subquery might be again, past its limit.

@@ -40,7 +40,8 @@ class Kind:
     """One kind of work: which rows, which verb, how many at once, how long a lease lasts.
 
     ``longest_call_s`` is the longest time limit among the verb's calls; the lease outlives it by
-    30 s (DESIGN 3).
+    30 s (DESIGN 3). ``looks``: it moves no money and tells nobody anything, so it goes on while
+    the node is in quarantine.
     """
 
     table: Table
@@ -48,6 +49,7 @@ class Kind:
     verb: Verb
     slots: int
     longest_call_s: float = 30.0
+    looks: bool = False
 
     @property
     def lease_s(self) -> float:
@@ -192,7 +194,7 @@ class Runner:
             for row_id in ids:
                 del lane.handed[row_id]
         ends_at = self._clock.monotonic() + kind.lease_s
-        claim = Claim(kind.table, kind.name, limit, round(kind.lease_s * 1000), ids)
+        claim = Claim(kind.table, kind.name, limit, round(kind.lease_s * 1000), ids, kind.looks)
         (rows,) = await self._committer.commit(Unit([claim]))
         if ids is None and len(rows) == limit:
             lane.look = True  # there may be more than there were slots for

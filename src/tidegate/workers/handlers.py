@@ -10,6 +10,7 @@ from tidegate.payments.make import MoneyIn
 from tidegate.payments.notify import LONGEST_TURN_S
 from tidegate.payments.tables import disputes, payments, refunds, webhook_endpoints
 from tidegate.payouts.accept import Accept
+from tidegate.payouts.adopt import ADOPT, Adopt
 from tidegate.payouts.answer import CheckOwnership
 from tidegate.payouts.confirm import Confirm
 from tidegate.payouts.disburse import Disburse
@@ -57,7 +58,8 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
         Kind(payouts, "report", report, work.report_concurrency, _FULFIL_S),
         Kind(payouts, "ownership", check_ownership, work.periodic_concurrency),
         Kind(payouts, "reoffer", receive.take_up, work.periodic_concurrency),
-        Kind(periodic, "push", push, len(app.rules.currencies)),
+        Kind(periodic, "push", push, len(app.rules.currencies), looks=True),
+        Kind(payouts, ADOPT, Adopt(*two, app.rules), work.periodic_concurrency, looks=True),
     ]
     for name, bank in app.banks.items():
         able = bank.capabilities()
@@ -87,8 +89,9 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
                 confirm,
                 work.confirm_concurrency,
                 4 * able.lookup_timeout_s,
+                looks=True,
             ),
-            Kind(inbox, f"read:{name}", read, in_flight, 3 * able.lookup_timeout_s),
+            Kind(inbox, f"read:{name}", read, in_flight, 3 * able.lookup_timeout_s, looks=True),
         ]
     kinds.append(
         Kind(
@@ -102,7 +105,8 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
     if app.money_in is not None:
         kinds += _kinds_of_payments(app.money_in, work.payment_concurrency)
     kinds += [
-        Kind(periodic, chore.kind, chores.verb(chore), 1, chore.longest_s) for chore in chores.table
+        Kind(periodic, chore.kind, chores.verb(chore), 1, chore.longest_s, looks=chore.looks)
+        for chore in chores.table
     ]
     return kinds
 
@@ -113,6 +117,6 @@ def _kinds_of_payments(money_in: MoneyIn, slots: int) -> list[Kind]:
     return [
         Kind(payments, agenda.KIND, money_in.pursue, slots, longest_s),
         Kind(refunds, refund_outcome.KIND, money_in.pursue_refund, slots, longest_s),
-        Kind(disputes, dispute.KIND, money_in.pursue_dispute, slots, longest_s),
-        Kind(inbox, f"read:{money_in.cards.name}", money_in.read, slots, longest_s),
+        Kind(disputes, dispute.KIND, money_in.pursue_dispute, slots, longest_s, looks=True),
+        Kind(inbox, f"read:{money_in.cards.name}", money_in.read, slots, longest_s, looks=True),
     ]

@@ -57,7 +57,8 @@ def _payout_events() -> set[str]:
     noted = {word for call in calls() if called(call) == "note" for word in texts(call.args[0])}
     written = {
         word
-        for path in (PACKAGE / "payouts").glob("*.py")
+        for folder in ("payouts", "recovery")
+        for path in (PACKAGE / folder).glob("*.py")
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)

@@ -41,6 +41,7 @@ from tidegate.ports.bank import (
     PayoutRequest,
     Rejected,
     Resolved,
+    StatementLine,
     Unavailable,
     WebhookEvent,
 )
@@ -53,6 +54,8 @@ _ACCOUNT_NUMBER: Final = re.compile(r"[0-9]{10}")
 _BANK_CODE: Final = re.compile(r"[0-9]{6}")
 _REFERENCE: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _PAGES_MAX: Final = 50
+# The size of a page is Lenco's; a busy account of a month is a thousand of them.
+_STATEMENT_PAGES_MAX: Final = 5_000
 
 
 class LencoBank:
@@ -206,6 +209,40 @@ class LencoBank:
         completed_ms = read_rfc3339(completed) if isinstance(completed, str) else None
         return Credit(psp_id, amount, said.exchange, completed_ms)
 
+    async def statement(
+        self, currency: str, since_ms: int
+    ) -> tuple[StatementLine, ...] | Unavailable:
+        """Read ``GET /transactions`` page by page, without its undocumented filters.
+
+        It ends early once a page is older than ``since_ms`` altogether, if every page so far came
+        newest first; nothing says that they must. A line that moves down while pages are read is
+        read twice, never missed.
+        """
+        if currency != _NAIRA.code:
+            raise UnsupportedCurrency("This account holds naira only.")
+        found: dict[str, StatementLine] = {}
+        newest_first, oldest_ms = True, None
+        page, pages = 1, 1
+        while page <= pages:
+            query = {"page": str(page)} if page > 1 else None
+            said = await self._client.get("statement", "transactions", query=query)
+            rows = _data(said)
+            if not isinstance(rows, list) or said.envelope is None or page > _STATEMENT_PAGES_MAX:
+                return unavailable(said)
+            lines = [_line(row) for row in rows]
+            for line in lines:
+                if line is None:
+                    return unavailable(said)
+                found[line.psp_id] = line
+                if line.at_ms is not None:
+                    newest_first &= oldest_ms is None or line.at_ms <= oldest_ms
+                    oldest_ms = line.at_ms
+            old = [line for line in lines if line and (line.at_ms or since_ms) < since_ms]
+            if not lines or (newest_first and len(old) == len(lines)):
+                break
+            page, pages = page + 1, said.envelope.pages
+        return tuple(found.values())
+
     def authenticate_webhook(self, headers: Mapping[str, str], raw: bytes) -> Rejected | None:
         return self._webhooks.authenticate(headers, raw)
 
@@ -229,6 +266,17 @@ def _reading(value: object) -> Money | None:
         return parse_balance(value, _NAIRA, may_be_negative=True)
     except InvalidAmount:
         return None
+
+
+def _line(row: object) -> StatementLine | None:
+    """A line of the statement; ``None`` for what is none."""
+    if not isinstance(row, dict) or not isinstance(row.get("id"), str):
+        return None
+    reference = row.get("clientReference")
+    told = (row.get(name) for name in ("initiatedAt", "completedAt", "failedAt"))
+    instants = (read_rfc3339(text) for text in told if isinstance(text, str))
+    at_ms = next((instant for instant in instants if instant is not None), None)
+    return StatementLine(row["id"], reference if isinstance(reference, str) else None, at_ms)
 
 
 def _is_bank(row: object) -> bool:

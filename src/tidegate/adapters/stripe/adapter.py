@@ -17,13 +17,22 @@ from tidegate.adapters.http import HttpClient
 from tidegate.adapters.stripe import amounts
 from tidegate.adapters.stripe.client import Connection
 from tidegate.adapters.stripe.customers import CustomerCalls
-from tidegate.adapters.stripe.listing import PAGE_SIZE, read_events
+from tidegate.adapters.stripe.listing import PAGE_SIZE, read_events, read_page
 from tidegate.adapters.stripe.outcomes import undeclined
 from tidegate.adapters.stripe.payments import PaymentCalls
+from tidegate.adapters.stripe.reading import identity, our_id, read_intent
 from tidegate.adapters.stripe.webhooks import StripeEvents
 from tidegate.clock import Clock, Randomness
 from tidegate.money.amount import Money
-from tidegate.ports.cards import CardEvent, Found, NotSent, Refused, RejectedEvent, Unknown
+from tidegate.ports.cards import (
+    CardEvent,
+    Found,
+    Intent,
+    NotSent,
+    Refused,
+    RejectedEvent,
+    Unknown,
+)
 
 __all__ = ["StripeCards"]
 
@@ -95,6 +104,32 @@ class StripeCards(CustomerCalls, PaymentCalls):
             return sdk.v1.events.list_async(params)
 
         return undeclined(await self._ask("events_since", send, read_events))
+
+    async def intents_since(
+        self, created_ms: int, after: str | None
+    ) -> Found | Refused | NotSent | Unknown:
+        """List payment objects from ``created_ms`` on; those of other nodes are left out."""
+        params: stripe.params.PaymentIntentListParams = {
+            "created": {"gte": created_ms // 1000},
+            "limit": PAGE_SIZE,
+        }
+        if after is not None:
+            params["starting_after"] = after
+
+        def send(sdk: stripe.StripeClient) -> Any:
+            return sdk.v1.payment_intents.list_async(params)
+
+        def read(tree: object) -> tuple[list[Intent], str | None]:
+            page = read_page(tree)
+            ours = {None, self._node_id}
+            intents = [
+                read_intent(row, None)
+                for row in page.rows
+                if our_id(row, "tidegate_node") in ours and our_id(row, "tidegate_payment")
+            ]
+            return intents, identity(page.rows[-1]) if page.more and page.rows else None
+
+        return undeclined(await self._ask("intents_since", send, read))
 
     def read_event(
         self, headers: Mapping[str, str], raw: bytes, now_ms: int

@@ -12,15 +12,17 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from tidegate.cases import tables as cases
-from tidegate.ledger import immutable as ledger
-
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
 
 JSON = sa.JSON(none_as_null=True).with_variant(postgresql.JSONB(none_as_null=True), "postgresql")
+
+
+# As they were at this revision: nothing of the living code is executed here, so that history stays
+# what it was.
+APPEND_ONLY = ("entries", "legs", "blocks", "block_entries", "operator_actions")
 
 
 def upgrade() -> None:
@@ -392,15 +394,36 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_observations"),
     )
     op.create_index("ix_observations_attempt_id", "observations", ["attempt_id"], unique=False)
-    dialect = op.get_bind().dialect.name
-    for statement in (*ledger.create_ddl(dialect), *cases.create_ddl(dialect)):
-        op.execute(statement)
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("CREATE SEQUENCE entry_ids AS bigint")
+        for table in APPEND_ONLY:
+            op.execute(
+                f"CREATE FUNCTION {table}_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ "
+                f"BEGIN RAISE EXCEPTION '{table} only grows: % is refused', TG_OP; END $$"
+            )
+            op.execute(
+                f"CREATE TRIGGER {table}_append_only BEFORE UPDATE OR DELETE OR TRUNCATE "
+                f"ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {table}_refuse()"
+            )
+        return
+    for table in APPEND_ONLY:
+        for action in ("UPDATE", "DELETE"):
+            op.execute(
+                f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
+                f"BEGIN SELECT RAISE(ABORT, '{table} only grows: {action} is refused'); END"
+            )
 
 
 def downgrade() -> None:
-    dialect = op.get_bind().dialect.name
-    for statement in (*cases.drop_ddl(dialect), *ledger.drop_ddl(dialect)):
-        op.execute(statement)
+    if op.get_context().dialect.name == "postgresql":
+        for table in APPEND_ONLY:
+            op.execute(f"DROP TRIGGER {table}_append_only ON {table}")
+            op.execute(f"DROP FUNCTION {table}_refuse()")
+        op.execute("DROP SEQUENCE entry_ids")
+    else:
+        for table in APPEND_ONLY:
+            for action in ("update", "delete"):
+                op.execute(f"DROP TRIGGER {table}_no_{action}")
     op.drop_table("observations")
     op.drop_table("payout_events")
     op.drop_table("legs")

@@ -1,0 +1,1 @@
+"""Backups, restoring them, and finding out what a restored copy does not know."""
