@@ -179,6 +179,7 @@ observations = Table(
     Column("kind", Word, nullable=False),
     Column("detail", Json, nullable=False),
     Index("ix_observations_attempt_id", "attempt_id"),
+    Index("ix_observations_at", "at"),
 )
 
 # One row a PSP and currency: the last bank list that was verified (A12).
