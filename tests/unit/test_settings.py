@@ -278,13 +278,14 @@ def test_no_secret_is_shown() -> None:
     """Neither the settings' text nor a fault repeats a secret, database password included."""
     password = "pw-that-must-not-show"
     settings = read(
-        DATABASE_URL=f"postgresql://me:{password}@db.example/tidegate", METRICS_TOKEN="t" * 20
+        DATABASE_URL=f"postgresql://me:{password}@db.example/tidegate?sslmode=require",
+        METRICS_TOKEN="t" * 20,
     )
     for text in (repr(settings), str(settings)):
         for secret in (GOOD["SECRET_KEY"], GOOD["AGGREGATOR_SECRET_KEY"], password, "t" * 20):
             assert secret not in text
     found = faults(
-        DATABASE_URL=f"postgresql://me:{password}@db.example:port/tidegate",
+        DATABASE_URL=f"postgresql://me:{password}@db.example:port/tidegate?sslmode=require",
         AGGREGATOR_BASE_URL=f"https://me:{password}@a.example",
         METRICS_TOKEN=password[:9],
     )
@@ -379,3 +380,32 @@ def test_per_prefers_the_named_value() -> None:
     per = Per(1, (("NGN", 2),))
     assert (per.get("NGN"), per.get("KES"), Per[int]().get("NGN")) == (2, 1, None)
     assert str(per) == "1,NGN:2"
+
+
+@pytest.mark.parametrize(
+    ("url", "good"),
+    [
+        ("postgresql://u:p@db.example/books", False),
+        ("postgresql://u:p@db.example/books?sslmode=prefer", False),
+        ("postgresql://u:p@db.example/books?sslmode=disable", False),
+        ("postgresql://u:p@10.0.0.5:6432/books?sslmode=require", True),
+        ("postgresql://u:p@db.example/books?sslmode=verify-full", True),
+        ("postgresql://u:p@127.0.0.1/books", True),
+        ("postgresql://u:p@localhost/books", True),
+        ("postgresql://u:p@/books?host=/run/postgresql", True),
+        ("sqlite:///books.db", True),
+    ],
+)
+def test_a_database_on_another_machine_needs_tls(url: str, good: bool) -> None:
+    """Without DEBUG, a connection that may be in clear is refused with what to write."""
+    given = {**GOOD, "DATABASE_URL": url}
+    if good:
+        load(given, None)
+        return
+    with pytest.raises(ConfigurationError) as refused:
+        load(given, None)
+    (fault,) = refused.value.faults
+    assert fault.startswith("DATABASE_URL ")
+    assert "sslmode=verify-full" in fault
+    sandbox = {"LENCO_BASE_URL": "https://sandbox.lenco.co/access/v1", "DEBUG": "true"}
+    load({**given, **sandbox}, None)

@@ -16,6 +16,7 @@ from tidegate.cli import (
     ledger,
     orders,
     payments,
+    retention,
     sandbox,
     serve,
     simulate,
@@ -60,6 +61,7 @@ hmac.register(app)
 ledger.register(app)
 orders.register(app)
 payments.register(app)
+retention.register(app)
 sandbox.register(app)
 simulate.register(app)
 switches.register(app)

@@ -7,8 +7,8 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from tidegate.cli.arguments import moment
-from tidegate.cli.database import command_settings, read
+from tidegate.cli.arguments import moment, needed_text, operator
+from tidegate.cli.database import command_settings, read, write
 from tidegate.cli.output import (
     JsonOption,
     age,
@@ -31,6 +31,7 @@ from tidegate.payouts.states import State
 from tidegate.payouts.store import Row
 from tidegate.payouts.story import Story, read_story, recipient_shown
 from tidegate.payouts.waiting import waiting
+from tidegate.retention.units import erase_order
 from tidegate.settings.rules import rules_of
 from tidegate.work.story import lines_shown
 from tidegate.work.waiting import Waiting, waiting_shown
@@ -61,7 +62,27 @@ def register(app: typer.Typer) -> None:
     orders = typer.Typer(help="Payout orders and their stories.", no_args_is_help=True)
     orders.command("list")(list_orders)
     orders.command("show")(show_order)
+    orders.command("erase")(erase)
     app.add_typer(orders, name="orders")
+
+
+def erase(
+    order: str = typer.Argument(help="The aggregator's order id, or our payout id."),
+    reason: str = typer.Option(..., help="Why; kept in the operators' log."),
+) -> None:
+    """Forget the recipient of an order for ever: account, name, memo, and what was said of them.
+
+    Amounts, references, states and the books stay. Refused while anything of the order is open.
+    Whether the law wants the data kept is yours to know.
+    """
+    reason = needed_text(reason, "--reason", "the reason")
+    settings = command_settings()
+    row = read(settings, lambda c: find_payout(c, order))
+    if row is None:
+        raise NotFound(f"There is no order {order}: `tidegate orders list` shows them.")
+    touched, _ = write(settings, erase_order(row["id"], operator(), "cli", reason))
+    said = ", ".join(f"{count} {name}" for name, count in touched.items() if count)
+    say(f"The recipient of {row['order_id']} is erased ({said}).")
 
 
 def list_orders(

@@ -25,6 +25,7 @@ from tidegate.cli.output import (
 from tidegate.clock import Randomness, SystemClock
 from tidegate.db.committer import Unit
 from tidegate.errors import AlreadyExists, EmailTaken, NotFound, Stale
+from tidegate.retention.units import erase_user
 from tidegate.settings import Settings
 from tidegate.users.accounts import new_user
 from tidegate.users.administer import (
@@ -87,6 +88,7 @@ def register(app: typer.Typer) -> None:
     users.command("reset-password")(reset)
     users.command("sessions")(sessions)
     users.command("revoke-sessions")(revoke)
+    users.command("erase")(erase)
     app.add_typer(users, name="users")
 
 
@@ -267,6 +269,21 @@ def revoke(
         say(f"Session {session} had ended already; nothing was changed.")
         return
     say(f"Session {session} has ended.")
+
+
+def erase(user: str = _USER, reason: str = _REASON) -> None:
+    """Forget a person for ever: address, sessions, cards, the texts of their payments.
+
+    Amounts, references, states and the books stay. Refused while a payment, refund or dispute is
+    under way or a case about one is open. Whether the law wants the data kept is yours to know.
+    """
+    reason = needed_text(reason, "--reason", "the reason")
+    settings = command_settings()
+    row = read(settings, lambda c: _find(c, user))
+    by = _by(reason)
+    touched, _ = write(settings, erase_user(row, by))
+    say(f"{row['id']} is erased ({touched['payments']} payments, {touched['sessions']} sessions).")
+    say("What the card processor keeps of the person is erased there, by its own means.")
 
 
 def _act(user: str, reason: str, unit_of: Callable[[Row, By], Unit | None]) -> Row:

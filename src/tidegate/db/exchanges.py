@@ -28,6 +28,7 @@ exchanges = Table(
     Column("error", Word, nullable=True),
     Column("took_ms", BigInteger, nullable=False),
     Index("ix_exchanges_subject", "subject", "at"),
+    Index("ix_exchanges_at", "at"),
 )
 
 

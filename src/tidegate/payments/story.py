@@ -6,16 +6,16 @@ clients were told (it may hold their own data, or a client secret), is redacted 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, LargeBinary, func, literal, or_, select
+from sqlalchemy import Connection, select
 
 from tidegate.cases.tables import cases, operator_actions
 from tidegate.db.exchanges import exchanges
 from tidegate.db.idempotency import idempotency_keys
-from tidegate.db.inbox import inbox
+from tidegate.db.inbox import ids_naming, inbox
 from tidegate.ledger.tables import accounts, entries, legs
 from tidegate.money.amount import Money, to_text
 from tidegate.money.currency import parse_currency
@@ -182,28 +182,17 @@ def _exchanges(connection: Connection, ids: Sequence[str]) -> Iterator[Line]:
 
 
 def _webhooks(connection: Connection, payment: Row, rows: Sequence[Row]) -> Iterator[Line]:
-    """Kept events that name the payment or a part of it.
-
-    The inbox knows nothing of payments, so the bodies since the payment's birth are searched: for
-    the rare question of a person, not for a verb.
-    """
-    names = {payment["id"], *(row["processor_reference"] for row in rows)} - {None}
-    body_holds = _HOLDS[connection.dialect.name]
-    wanted = (
-        select(inbox)
-        .where(
-            inbox.c.source == payment["processor"],
-            inbox.c.received_at >= payment["created_at"] - _EARLIER_MS,
-            or_(
-                *(
-                    body_holds(inbox.c.body, literal(name.encode(), LargeBinary)) > 0
-                    for name in sorted(names)
-                )
-            ),
-        )
-        .order_by(inbox.c.received_at)
-        .limit(_WEBHOOKS_MAX)
+    """Kept events that name the payment or a part of it."""
+    references = (row["processor_reference"] for row in rows)
+    names = {payment["id"], *(each for each in references if each is not None)}
+    named = ids_naming(
+        connection,
+        {payment["processor"]},
+        payment["created_at"] - _EARLIER_MS,
+        names,
+        _WEBHOOKS_MAX,
     )
+    wanted = select(inbox).where(inbox.c.id.in_(named)).order_by(inbox.c.received_at)
     for row in _rows(connection, wanted):
         yield Line(
             row["received_at"],
@@ -278,7 +267,3 @@ def _rows(connection: Connection, statement: Any) -> list[Row]:
 
 
 # The place of some bytes within others, from 1.
-_HOLDS: Final[Mapping[str, Any]] = {
-    "sqlite": func.instr,
-    "postgresql": func.pg_catalog.position,
-}

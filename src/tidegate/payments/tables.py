@@ -257,6 +257,7 @@ deliveries = Table(
     UniqueConstraint("endpoint_id", "event_id"),
     CheckConstraint("state IN ('waiting', 'delivered', 'given_up')", name="state"),
     Index("ix_deliveries_endpoint_id", "endpoint_id", "state", "payment_id", "seq"),
+    Index("ix_deliveries_created_at", "created_at"),
 )
 
 delivery_attempts = Table(

@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, LargeBinary, bindparam, func, literal, or_, select
+from sqlalchemy import Connection, bindparam, select
 
 from tidegate.cases.tables import cases, operator_actions
 from tidegate.db.engine import any_of, any_values
 from tidegate.db.exchanges import exchanges
-from tidegate.db.inbox import inbox
+from tidegate.db.inbox import ids_naming, inbox
 from tidegate.ledger.tables import accounts, entries, legs
 from tidegate.money.amount import Money, to_text
 from tidegate.money.currency import parse_currency
@@ -234,29 +234,17 @@ def _major(leg: Row) -> str:
 
 
 def _webhooks(connection: Connection, payout: Row, rows: Sequence[Row]) -> Iterator[Line]:
-    """Kept webhooks that name one of the attempts' references.
-
-    The inbox knows nothing of payouts, so the bodies since the payout's birth are searched: for
-    the rare question of a person, not for a verb.
-    """
+    """Kept webhooks that name one of the attempts' references."""
     if not rows:
         return
-    body_holds = _HOLDS[connection.dialect.name]
-    wanted = (
-        select(inbox)
-        .where(
-            inbox.c.received_at >= payout["created_at"] - _EARLIER_MS,
-            inbox.c.source.in_(sorted({row["psp"] for row in rows})),
-            or_(
-                *(
-                    body_holds(inbox.c.body, literal(row["reference"].encode(), LargeBinary)) > 0
-                    for row in rows
-                )
-            ),
-        )
-        .order_by(inbox.c.received_at)
-        .limit(_WEBHOOKS_MAX)
+    named = ids_naming(
+        connection,
+        {row["psp"] for row in rows},
+        payout["created_at"] - _EARLIER_MS,
+        {row["reference"] for row in rows},
+        _WEBHOOKS_MAX,
     )
+    wanted = select(inbox).where(inbox.c.id.in_(named)).order_by(inbox.c.received_at)
     for row in connection.execute(wanted).mappings():
         event = row["dedupe_key"].partition(":")[0]
         yield Line(
@@ -343,13 +331,9 @@ _legs_of = (
     .where(entries.c.subject == bindparam("subject"))
     .order_by(entries.c.id, legs.c.place)
 )
+
+
 # The place of some bytes within others, from 1.
-_HOLDS: Final[Mapping[str, Any]] = {
-    "sqlite": func.instr,
-    "postgresql": func.pg_catalog.position,
-}
-
-
 def _observations_of(dialect: str) -> Any:
     return (
         select(observations)

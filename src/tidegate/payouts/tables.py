@@ -183,6 +183,7 @@ observations = Table(
     Column("kind", Word, nullable=False),
     Column("detail", Json, nullable=False),
     Index("ix_observations_attempt_id", "attempt_id"),
+    Index("ix_observations_at", "at"),
 )
 
 # Transfers under references of ours that a PSP has and a restored copy did not: facts, each of

@@ -1,8 +1,9 @@
 """What must be true of the settings together; pure.
 
-D4: refused are wrong values; without ``DEBUG`` default or missing secrets and http for aggregator
-or PSP except loopback; a public address holding "400"; live keys with sandbox bases. ``DEBUG``
-excuses nothing once a PSP's address is that of real money.
+D4: refused are wrong values; without ``DEBUG`` default or missing secrets, http for aggregator
+or PSP and a database without TLS, except loopback; a public address holding "400"; live keys with
+sandbox bases; days of retention below what money needs. ``DEBUG`` excuses nothing once a PSP's
+address is that of real money.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from tidegate.retention.rules import FLOORS
 from tidegate.settings.counterparties import OFFERED_PSPS
 from tidegate.settings.group import DEVELOPMENT_SECRET, Group
 from tidegate.settings.groups import Settings
@@ -45,6 +47,9 @@ _PLACEHOLDERS = frozenset(
 )
 _PLACEHOLDER_BEGINNINGS = ("<", "${", "change-me", "change_me", "replace", "your-", "your_")
 
+# Everything else lets whoever stands between have the connection in clear.
+_TLS_MODES = frozenset({"require", "verify-ca", "verify-full"})
+
 # The aggregator takes any error text that holds these digits for HTTP 400 (aggregator.md 7.7).
 _POISON = "400"
 
@@ -67,6 +72,7 @@ def check(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
         yield from _placeholders(settings, given)
         yield from _plain_http(settings, given)
         yield from _lengths(settings, given)
+        yield from _database_in_clear(settings)
     yield from _unchanged_previous(settings)
     yield from _public_address(settings)
     yield from _live_and_sandbox(settings, given)
@@ -75,6 +81,7 @@ def check(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
     yield from _times(settings)
     yield from _payments(settings, given)
     yield from _metrics(settings)
+    yield from _retention(settings)
 
 
 def _is_live(settings: Settings) -> bool:
@@ -143,6 +150,18 @@ def _plain_http(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
         split = urlsplit(base)
         if name in given and split.scheme == "http" and not is_loopback(split.hostname or ""):
             yield Fault(name, "is plain http, which anyone between may change: write https://.")
+
+
+def _database_in_clear(settings: Settings) -> Iterator[Fault]:
+    url = settings.database.url
+    if url.dialect == "sqlite" or url.is_socket or is_loopback(url.host):
+        return
+    if url.ssl_mode not in _TLS_MODES:
+        yield Fault(
+            "DATABASE_URL",
+            "leads to another machine and does not insist on TLS: add ?sslmode=verify-full and "
+            "&sslrootcert=/path/to/ca.pem, or at least ?sslmode=require.",
+        )
 
 
 def _lengths(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
@@ -304,3 +323,14 @@ def _metrics(settings: Settings) -> Iterator[Fault]:
     token = observability.metrics_token
     if token is not None and len(token) < _TOKEN_LENGTH_MIN:
         yield Fault("METRICS_TOKEN", f"is short: write {_TOKEN_LENGTH_MIN} or more characters.")
+
+
+def _retention(settings: Settings) -> Iterator[Fault]:
+    for name, floor in FLOORS.items():
+        days = getattr(settings.retention, name)
+        if 0 < days < floor:
+            yield Fault(
+                f"RETAIN_{name.upper()}_DAYS",
+                f"is {days}, and these may still be needed then: write {floor} or more, or 0 to "
+                "keep them for ever.",
+            )

@@ -13,6 +13,7 @@ from tidegate.db.url import parse
 from tidegate.settings.counterparties import AggregatorGroup, LencoGroup
 from tidegate.settings.group import DEVELOPMENT, Group, env, secrets_of
 from tidegate.settings.payments import AccountsGroup, PaymentsGroup
+from tidegate.settings.retention import RetentionGroup
 from tidegate.settings.values import (
     AmountPer,
     BaseUrl,
@@ -128,7 +129,9 @@ class DatabaseGroup(Group):
     url: Database = env(
         "DATABASE_URL",
         parse("sqlite:///tidegate.db"),
-        "Where everything is kept: a SQLite file, or `postgresql://user:password@host:5432/name`.",
+        "Where everything is kept: a SQLite file, or `postgresql://user:password@host:5432/name`. "
+        "To another machine it must insist on TLS: `?sslmode=require`, or better "
+        "`?sslmode=verify-full&sslrootcert=/path/to/ca.pem`, which also proves who answers.",
     )
     pool_size: Count = env("DATABASE_POOL_SIZE", 8, "Connections a process holds (PostgreSQL).")
     programs: Annotated[str | None, Says("a folder")] = env(
@@ -320,3 +323,4 @@ class Settings(Group):
     observability: ObservabilityGroup
     accounts: AccountsGroup
     payments: PaymentsGroup
+    retention: RetentionGroup

@@ -33,7 +33,8 @@ and the process does not start. This page is generated from the settings
 - `..._PREVIOUS` keeps the last secret during a rotation: set it, change the current one, restart,
   and remove it when nothing signed with it can arrive any more.
 - Refused at start: wrong values; without `DEBUG` missing secrets, secrets copied from examples,
-  and plain http towards aggregator or PSP (loopback excepted); a public address or port that
+  plain http towards aggregator or PSP and a PostgreSQL address without TLS (loopback and Unix
+  sockets excepted); days of retention below what money needs; a public address or port that
   contains `400`; live keys or addresses in the sandbox environment and the reverse; names in
   `.env` that are nearly those of a setting.
 """

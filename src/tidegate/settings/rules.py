@@ -10,12 +10,13 @@ from tidegate.money.amount import MINOR_MAX, parse_balance
 from tidegate.money.currency import parse_currency
 from tidegate.payments.rules import PaymentRules
 from tidegate.payouts.rules import Rules
+from tidegate.retention.rules import FLOORS, RetentionRules
 from tidegate.settings.group import secrets_of
 from tidegate.settings.groups import Settings
 from tidegate.settings.values import Per
 from tidegate.users.rules import UserRules
 
-__all__ = ["payment_rules_of", "rules_of", "switches_of", "user_rules_of"]
+__all__ = ["payment_rules_of", "retention_rules_of", "rules_of", "switches_of", "user_rules_of"]
 
 
 def rules_of(settings: Settings, node_id: str) -> Rules:
@@ -70,6 +71,11 @@ def payment_rules_of(settings: Settings) -> PaymentRules:
         send_again_after_ms=round(given.send_again_after * 1000),
         abandoned_after_ms=round(given.abandoned_after * 1000),
     )
+
+
+def retention_rules_of(settings: Settings) -> RetentionRules:
+    """How many days each kind is kept."""
+    return RetentionRules({name: getattr(settings.retention, name) for name in FLOORS})
 
 
 def user_rules_of(settings: Settings) -> UserRules:

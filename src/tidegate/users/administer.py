@@ -12,6 +12,7 @@ from typing import Any
 from tidegate.cases.store import NoteAction
 from tidegate.db.committer import Unit
 from tidegate.db.rows import Change, Insert
+from tidegate.errors import Conflict
 from tidegate.users.readings import Row
 from tidegate.users.revoke import RevokeSessions
 from tidegate.users.tables import sessions, users
@@ -61,12 +62,16 @@ def disable_user(row: Row, by: By) -> Unit:
 
 
 def enable_user(row: Row, by: By) -> Unit:
-    """Let the user in again, who has to log in. ``Stale`` when they are not disabled."""
+    """Let the user in again, who has to log in. ``Stale`` when they are not disabled, ``Conflict``
+    when the person was erased."""
+    _check_not_erased(row)
     return _changed(row, "user.enable", by, {"state": "active"})
 
 
 def reset_password(row: Row, password_hash: str, by: By) -> Unit:
-    """Set a password that somebody else chose; sessions and tokens end."""
+    """Set a password that somebody else chose; sessions and tokens end. ``Conflict`` when the
+    person was erased."""
+    _check_not_erased(row)
     unit = _raised(row, {"password_hash": password_hash}, {}, by)
     unit.add(RevokeSessions(row["id"], "password_reset"))
     return unit.add(_noted(row, "user.reset_password", by, None, None))
@@ -92,6 +97,11 @@ def revoke_session(row: Row, session_id: str, by: By) -> Unit:
 def _changed(row: Row, action: str, by: By, values: Mapping[str, str]) -> Unit:
     before = {name: row[name] for name in values}
     return _raised(row, values, before, by).add(_noted(row, action, by, before, values))
+
+
+def _check_not_erased(row: Row) -> None:
+    if row["erased_at"] is not None:
+        raise Conflict("The account was erased: it cannot be opened again.")
 
 
 def _raised(row: Row, values: Mapping[str, str], expect: Mapping[str, str], by: By) -> Unit:

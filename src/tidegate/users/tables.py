@@ -34,9 +34,11 @@ users = Table(
     Column("token_version", Integer, nullable=False),
     Column("created_at", Millis, nullable=False),
     Column("updated_at", Millis, nullable=False),
+    # When the person was forgotten; such an account is never opened again.
+    Column("erased_at", Millis, nullable=True),
     CheckConstraint("role IN ('user', 'operator', 'admin')", name="role"),
     CheckConstraint("state IN ('active', 'disabled')", name="state"),
-    info={"guards": ("token_version", "password_hash", "role")},
+    info={"guards": ("token_version", "password_hash", "role", "erased_at")},
 )
 
 # One row a login: the family of its refresh tokens.
@@ -53,6 +55,7 @@ sessions = Table(
     Column("address", String(64), nullable=False),
     Column("user_agent", String(256), nullable=False),
     Index("ix_sessions_user_id", "user_id", "created_at"),
+    Index("ix_sessions_expires_at", "expires_at"),
     info={"guards": ("revoked_at",)},
 )
 

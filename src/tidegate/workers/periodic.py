@@ -26,6 +26,8 @@ from tidegate.payouts.facts import read_float
 from tidegate.payouts.institutions import RefreshBanks
 from tidegate.payouts.push import push_id
 from tidegate.payouts.sweep import SweepAttempts, SweepPayouts
+from tidegate.retention.sweep import Sweep
+from tidegate.settings.rules import retention_rules_of
 from tidegate.work.claim import Claimed
 from tidegate.work.tables import periodic
 
@@ -37,6 +39,8 @@ log = structlog.get_logger()
 _SEAL_MOST = 1_000
 _HEARTBEAT_S = 10.0
 _UNSEALED_TOO_LONG_MS = 3_600_000
+# The first run after years without one.
+_RETENTION_S = 3_600.0
 
 
 MakeDue = Callable[[], Awaitable[None]]
@@ -114,6 +118,7 @@ class Periodic:
             Chore("heartbeat", _HEARTBEAT_S, self._heartbeat),
             Chore("seal", every.seal, self._seal),
             Chore("audit", every.audit, self._audit, 600.0),
+            Chore("retention", app.settings.retention.every, self._retention, _RETENTION_S),
             *self._of_payments(every.processor_events),
         )
         self._critical: set[str] = set()
@@ -243,6 +248,15 @@ class Periodic:
             ).scalar_one()
         )
         return await app.money_in.sweep(last)
+
+    async def _retention(self) -> dict[str, Any]:
+        """Remove what has aged out (D11)."""
+        app = self._app
+        rules = retention_rules_of(app.settings)
+        removed = await Sweep(app.database, app.committer, app.clock, rules)()
+        if any(removed.values()):
+            log.info("retention.removed", **removed)
+        return {**removed}
 
     async def _seal(self) -> dict[str, Any]:
         """Seal what is in no block; the head goes to the log, outside the database (C4)."""
