@@ -43,10 +43,20 @@ def _locked(lock: str) -> dict[str, str]:
 
 
 def _direct(*groups: str) -> dict[str, str]:
-    """What pyproject asks for: normalised name to the range of versions."""
-    wanted: list[str] = list(PYPROJECT["project"]["dependencies"])
+    """What pyproject asks for to run, and in ``groups``."""
+    asked = _parsed(PYPROJECT["project"]["dependencies"])
     for group in groups:
-        wanted += [item for item in PYPROJECT["dependency-groups"][group] if isinstance(item, str)]
+        asked |= _group(group)
+    return asked
+
+
+def _group(name: str) -> dict[str, str]:
+    """What a group of pyproject asks for, without the groups that it includes."""
+    return _parsed([item for item in PYPROJECT["dependency-groups"][name] if isinstance(item, str)])
+
+
+def _parsed(wanted: list[str]) -> dict[str, str]:
+    """Normalised name to the range of versions."""
     pattern = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?([^;]*)")
     parsed = [match.groups() for match in map(pattern.match, wanted) if match]
     assert len(parsed) == len(wanted)
@@ -131,19 +141,24 @@ def test_the_changelog_knows_the_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "groups"), [("runtime.txt", ("build",)), ("dev.txt", ("build", "dev"))]
+    ("lock", "wanted"),
+    [
+        ("runtime.txt", _direct("build")),
+        ("dev.txt", _direct("build", "dev")),
+        ("docs.txt", _group("docs")),
+    ],
+    ids=["runtime", "dev", "docs"],
 )
 def test_a_lock_pins_every_direct_dependency_within_its_range(
-    lock: str, groups: tuple[str, ...]
+    lock: str, wanted: dict[str, str]
 ) -> None:
     """A dependency added or moved in pyproject without `make lock` shows."""
     pinned = _locked(lock)
-    wanted = _direct(*groups)
     assert wanted.keys() - pinned.keys() == set()
     assert [name for name, versions in wanted.items() if not _fits(pinned[name], versions)] == []
 
 
-@pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt", "docs.txt"])
 def test_a_lock_holds_nothing_that_nobody_asks_for(lock: str) -> None:
     """A dependency removed from pyproject without `make lock` shows: each pin says who needs it."""
     text = (ROOT / "requirements" / lock).read_text()
@@ -155,21 +170,30 @@ def test_a_lock_holds_nothing_that_nobody_asks_for(lock: str) -> None:
         needed_by = {reason for reason in reasons if reason in pinned}
         assert asked_directly or needed_by, f"nobody asks for {name}"
         if asked_directly:
-            assert name in _direct("build", "dev")
+            assert name in _direct("build", "dev", "docs")
 
 
-@pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["runtime.txt", "dev.txt", "docs.txt"])
 def test_every_pin_of_a_lock_is_hashed(lock: str) -> None:
     """pip can refuse whatever is not the very file that was tested."""
     text = (ROOT / "requirements" / lock).read_text()
     blocks = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE)[1:]
-    assert len(blocks) == len(_locked(lock)) > 10
+    # A package may be pinned anew for another Python; each pin has a block.
+    assert len({block.partition("==")[0] for block in blocks}) == len(_locked(lock)) > 10
     assert [block for block in blocks if "--hash=sha256:" not in block] == []
 
 
 def test_what_is_tested_is_what_is_run() -> None:
     """The development lock contains the runtime lock, version by version."""
     assert _locked("runtime.txt").items() <= _locked("dev.txt").items()
+
+
+def test_what_builds_the_documents_changes_nothing_that_is_tested() -> None:
+    """Both locks are installed into one environment: what both name is one version."""
+    dev, docs = _locked("dev.txt"), _locked("docs.txt")
+    shared = dev.keys() & docs.keys()
+    assert shared
+    assert {name: docs[name] for name in shared} == {name: dev[name] for name in shared}
 
 
 def test_the_build_backend_is_the_locked_one() -> None:
@@ -205,7 +229,7 @@ def test_ci_runs_what_the_readme_says() -> None:
     """CI has no commands of its own: it runs tests, checks and demo as anybody would."""
     script = (ROOT / ".ci" / "run").read_text()
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    for command in ("make test", "make check", "make demo ARGS=--once"):
+    for command in ("make test", "make check", "make docs", "make demo ARGS=--once"):
         assert re.search(rf"^{command}$", script, re.MULTILINE)
 
 
