@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tidegate.cli.arguments import moment
 from tidegate.cli.database import command_settings, read
+from tidegate.cli.orders_resolve import look, resolve
 from tidegate.cli.output import (
     JsonOption,
     age,
@@ -61,6 +62,8 @@ def register(app: typer.Typer) -> None:
     orders = typer.Typer(help="Payout orders and their stories.", no_args_is_help=True)
     orders.command("list")(list_orders)
     orders.command("show")(show_order)
+    orders.command("look")(look)
+    orders.command("resolve")(resolve)
     app.add_typer(orders, name="orders")
 
 
