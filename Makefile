@@ -22,8 +22,10 @@ INSTALL_SELF := $(PIP) install --quiet --no-deps --no-build-isolation --editable
 VENV_MADE := $(VENV)/.made
 RUNTIME_READY := $(VENV)/.runtime-ready
 DEV_READY := $(VENV)/.dev-ready
+DOCS_READY := $(VENV)/.docs-ready
 
-.PHONY: help setup demo test test-long check lint format types contract simulate mutants bench lock audit sbom clean
+.PHONY: help setup demo test test-long check lint format types contract docs simulate mutants bench \
+	lock audit sbom clean
 
 help: ## List the targets
 	@echo "usage: make TARGET [ARGS='...']"
@@ -63,6 +65,12 @@ types: $(DEV_READY) ## Check the types, strictly
 contract: $(DEV_READY) ## Check that imports follow the layers of the design
 	$(BIN)/lint-imports
 
+# Every warning is a fault: a link or an anchor that leads nowhere, a page that nothing leads to.
+docs: $(DOCS_READY) ## Build the site of the documents into build/site/
+	$(BIN)/python -m sphinx --builder html --conf-dir docs/site --doctree-dir build/doctrees \
+		--fail-on-warning --keep-going --fresh-env --quiet . build/site
+	@echo "build/site/index.html"
+
 simulate: $(RUNTIME_READY) ## Try to refute the promises in simulated time (ARGS='--seeds 1000')
 	@$(BIN)/tidegate simulate $(ARGS)
 
@@ -85,6 +93,8 @@ lock: $(DEV_READY) ## Compile requirements/*.txt from pyproject.toml (ARGS=--upg
 		--output-file requirements/extras.txt pyproject.toml
 	$(LOCK) $(ARGS) --all-extras --group dev --constraints requirements/extras.txt \
 		--output-file requirements/dev.txt pyproject.toml
+	$(LOCK) $(ARGS) --group docs --constraints requirements/dev.txt \
+		--output-file requirements/docs.txt
 
 audit: $(DEV_READY) ## Ask for known faults of what is locked (needs the network; for CI)
 	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/runtime.txt $(ARGS)
@@ -120,3 +130,9 @@ $(DEV_READY): requirements/dev.txt requirements/runtime.txt pyproject.toml | $(V
 	@$(INSTALL) requirements/dev.txt
 	@$(INSTALL_SELF)
 	@touch $(RUNTIME_READY) $@
+
+# Beside what tests need, and never in the way of it: the lock is held to the development lock.
+$(DOCS_READY): requirements/docs.txt | $(DEV_READY)
+	@echo "Installing what builds the documents (once)"
+	@$(INSTALL) requirements/docs.txt
+	@touch $@

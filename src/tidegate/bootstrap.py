@@ -31,6 +31,7 @@ from tidegate.payouts.balances import Float, psp_balance_id
 from tidegate.payouts.circuit import Circuits
 from tidegate.payouts.facts import FactsReader
 from tidegate.payouts.institutions import Directory, Verify, bank_list_id
+from tidegate.payouts.resolve import Resolve
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.states import AttemptState
 from tidegate.payouts.tables import attempts, bank_lists, payouts, psp_balances
@@ -82,6 +83,7 @@ class Application:
     float_: Float
     aggregator: Aggregator
     banks: Mapping[str, Bank]
+    resolve: Resolve
     vault: Vault
     users: Users
     telling: Telling
@@ -266,6 +268,7 @@ async def build(
         )
         money_in = make_money_in(*one, payment_rules_of(settings), cards)
     directory = Directory(verify_banks)
+    float_ = Float(*one)
     circuits = Circuits(clock, settings.payouts.psp_rest)
     return Application(
         settings=settings,
@@ -280,9 +283,10 @@ async def build(
         verify_banks=verify_banks,
         circuits=circuits,
         facts=FactsReader(database, clock, directory, circuits),
-        float_=Float(*one),
+        float_=float_,
         aggregator=aggregator,
         banks=banks,
+        resolve=Resolve(*one, rules, float_, aggregator, banks),
         vault=vault,
         users=make_users(*one, user_rules_of(settings)),
         telling=telling,

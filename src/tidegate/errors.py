@@ -29,6 +29,8 @@ developers, ``sentence`` is what a caller reads). ::
     │   ├── EmailTaken              email_taken
     │   ├── StillRunning            request_still_running
     │   ├── WrongState              payment_state
+    │   ├── WrongOrderState         order_state
+    │   ├── NotProven               not_proven
     │   ├── AmountExceedsRefundable amount_exceeds_refundable
     │   └── LimitReached            limit_reached
     ├── CardDeclined                card_declined
@@ -94,6 +96,7 @@ __all__ = [
     "NotAuthenticated",
     "NotFound",
     "NotInTable",
+    "NotProven",
     "OrderExpired",
     "OriginRefused",
     "PaymentsOff",
@@ -118,6 +121,7 @@ __all__ = [
     "ValidationFailed",
     "WeakPassword",
     "WriteRefused",
+    "WrongOrderState",
     "WrongState",
 ]
 
@@ -429,6 +433,20 @@ class WrongState(Conflict):
 
     code = "payment_state"
     sentence = "The payment's status does not allow this."
+
+
+class WrongOrderState(Conflict):
+    """The order's state, or that of its transfer, does not allow it."""
+
+    code = "order_state"
+    sentence = "The order's state does not allow this."
+
+
+class NotProven(Conflict):
+    """The PSP, asked just then, does not prove what a person wants to record of an order."""
+
+    code = "not_proven"
+    sentence = "The PSP does not prove it."
 
 
 class AmountExceedsRefundable(Conflict):

@@ -43,13 +43,23 @@ def _locked(lock: str) -> dict[str, str]:
 
 
 def _direct(*groups: str, extras: bool = False) -> dict[str, str]:
-    """What pyproject asks for: normalised name to the range of versions."""
-    wanted: list[str] = list(PYPROJECT["project"]["dependencies"])
+    """What pyproject asks for to run, with all extras if so, and in ``groups``."""
+    asked = _parsed(PYPROJECT["project"]["dependencies"])
     if extras:
         for items in PYPROJECT["project"]["optional-dependencies"].values():
-            wanted += items
+            asked |= _parsed(items)
     for group in groups:
-        wanted += [item for item in PYPROJECT["dependency-groups"][group] if isinstance(item, str)]
+        asked |= _group(group)
+    return asked
+
+
+def _group(name: str) -> dict[str, str]:
+    """What a group of pyproject asks for, without the groups that it includes."""
+    return _parsed([item for item in PYPROJECT["dependency-groups"][name] if isinstance(item, str)])
+
+
+def _parsed(wanted: list[str]) -> dict[str, str]:
+    """Normalised name to the range of versions."""
     pattern = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?([^;]*)")
     parsed = [match.groups() for match in map(pattern.match, wanted) if match]
     assert len(parsed) == len(wanted)
@@ -134,24 +144,25 @@ def test_the_changelog_knows_the_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lock", "groups", "extras"),
+    ("lock", "wanted"),
     [
-        ("runtime.txt", ("build",), False),
-        ("extras.txt", ("build",), True),
-        ("dev.txt", ("build", "dev"), True),
+        ("runtime.txt", _direct("build")),
+        ("extras.txt", _direct("build", extras=True)),
+        ("dev.txt", _direct("build", "dev", extras=True)),
+        ("docs.txt", _group("docs")),
     ],
+    ids=["runtime", "extras", "dev", "docs"],
 )
 def test_a_lock_pins_every_direct_dependency_within_its_range(
-    lock: str, groups: tuple[str, ...], extras: bool
+    lock: str, wanted: dict[str, str]
 ) -> None:
     """A dependency added or moved in pyproject without `make lock` shows."""
     pinned = _locked(lock)
-    wanted = _direct(*groups, extras=extras)
     assert wanted.keys() - pinned.keys() == set()
     assert [name for name, versions in wanted.items() if not _fits(pinned[name], versions)] == []
 
 
-@pytest.mark.parametrize("lock", ["runtime.txt", "extras.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["runtime.txt", "extras.txt", "dev.txt", "docs.txt"])
 def test_a_lock_holds_nothing_that_nobody_asks_for(lock: str) -> None:
     """A dependency removed from pyproject without `make lock` shows: each pin says who needs it."""
     text = (ROOT / "requirements" / lock).read_text()
@@ -163,15 +174,16 @@ def test_a_lock_holds_nothing_that_nobody_asks_for(lock: str) -> None:
         needed_by = {reason for reason in reasons if reason in pinned}
         assert asked_directly or needed_by, f"nobody asks for {name}"
         if asked_directly:
-            assert name in _direct("build", "dev", extras=True)
+            assert name in _direct("build", "dev", "docs", extras=True)
 
 
-@pytest.mark.parametrize("lock", ["runtime.txt", "extras.txt", "dev.txt"])
+@pytest.mark.parametrize("lock", ["runtime.txt", "extras.txt", "dev.txt", "docs.txt"])
 def test_every_pin_of_a_lock_is_hashed(lock: str) -> None:
     """pip can refuse whatever is not the very file that was tested."""
     text = (ROOT / "requirements" / lock).read_text()
     blocks = re.split(r"^(?=[a-z0-9-]+==)", text, flags=re.MULTILINE)[1:]
-    assert len(blocks) == len(_locked(lock)) > 10
+    # A package may be pinned anew for another Python; each pin has a block.
+    assert len({block.partition("==")[0] for block in blocks}) == len(_locked(lock)) > 10
     assert [block for block in blocks if "--hash=sha256:" not in block] == []
 
 
@@ -180,6 +192,14 @@ def test_what_is_tested_is_what_is_run() -> None:
     version."""
     assert _locked("runtime.txt").items() <= _locked("extras.txt").items()
     assert _locked("extras.txt").items() <= _locked("dev.txt").items()
+
+
+def test_what_builds_the_documents_changes_nothing_that_is_tested() -> None:
+    """Both locks are installed into one environment: what both name is one version."""
+    dev, docs = _locked("dev.txt"), _locked("docs.txt")
+    shared = dev.keys() & docs.keys()
+    assert shared
+    assert {name: docs[name] for name in shared} == {name: dev[name] for name in shared}
 
 
 def test_the_build_backend_is_the_locked_one() -> None:
@@ -215,7 +235,7 @@ def test_ci_runs_what_the_readme_says() -> None:
     """CI has no commands of its own: it runs tests, checks and demo as anybody would."""
     script = (ROOT / ".ci" / "run").read_text()
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    for command in ("make test", "make check", "make demo ARGS=--once"):
+    for command in ("make test", "make check", "make docs", "make demo ARGS=--once"):
         assert re.search(rf"^{command}$", script, re.MULTILINE)
 
 

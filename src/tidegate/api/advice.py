@@ -106,6 +106,14 @@ ADVICE: Final[Mapping[str, Advice]] = {
     "payment_state": Advice(
         "Read the payment: its status says what is possible now.", Retry.CHANGED
     ),
+    "order_state": Advice(
+        "Read the order's story: it says what it waits for and who is at it.", Retry.CHANGED
+    ),
+    "not_proven": Advice(
+        "Read what the PSP said in the order's story; ask its support, and try again when it says "
+        "something else.",
+        Retry.CHANGED,
+    ),
     "amount_exceeds_refundable": Advice(
         "Read the payment; refunds that are pending count as well.", Retry.CHANGED
     ),

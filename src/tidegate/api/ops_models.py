@@ -31,6 +31,7 @@ __all__ = [
     "OrderStory",
     "PaymentStory",
     "Resolve",
+    "ResolveOrder",
     "Switch",
 ]
 
@@ -67,6 +68,31 @@ class Resolve(_Taken):
     ending: Annotated[Literal["failed"], Field(alias="as")]
     reason: _Reason
     evidence: Annotated[_Sentence, Field(description="Where it was looked up, what was found.")]
+
+
+class ResolveOrder(_Taken):
+    """What becomes of a held order; the PSP is asked first, and has to allow it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "as": "paid",
+                    "reason": "Lenco's support confirmed it by telephone",
+                    "evidence": "Statement of 21 November, line 7",
+                    "psp_id": "b3e1a8c2-4d5f-4a6b-9c7d-8e9f0a1b2c3d",
+                }
+            ]
+        }
+    )
+    ruling: Annotated[Literal["resumed", "paid", "unpaid"], Field(alias="as")]
+    reason: _Reason
+    evidence: Annotated[_Sentence, Field(description="Where it was looked up, what was found.")]
+    psp_id: Annotated[
+        Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+        | None,
+        Field(description="The PSP's own id of the transfer; for `paid`."),
+    ] = None
 
 
 class Assign(_Taken):

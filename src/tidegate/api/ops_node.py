@@ -51,7 +51,7 @@ from tidegate.settings.rules import switches_of
 from tidegate.work.story import lines_shown
 from tidegate.work.waiting import waiting_shown
 
-__all__ = ["router"]
+__all__ = ["OrderName", "router", "shown"]
 
 router = APIRouter(prefix="/api/ops", tags=["operators"], route_class=GuardedRoute)
 
@@ -67,7 +67,7 @@ _accounts = (
 )
 
 
-_OrderName = Annotated[str, Path(max_length=160, examples=[ORDER_EXAMPLE["id"]])]
+OrderName = Annotated[str, Path(max_length=160, examples=[ORDER_EXAMPLE["id"]])]
 _SwitchName = Annotated[str, Path(max_length=48, examples=["lenco"])]
 
 
@@ -97,7 +97,7 @@ async def orders(
         lambda c: [dict(row) for row in c.execute(wanted).mappings()]
     )
     page, next_cursor = cut(rows, limit, _ORDERS, lambda row: str(row["id"]))
-    return Page[Order](data=[_order(row) for row in page], next_cursor=next_cursor)
+    return Page[Order](data=[shown(row) for row in page], next_cursor=next_cursor)
 
 
 @router.get(
@@ -105,7 +105,7 @@ async def orders(
     summary="An order's whole story",
     responses={**answer(200, "By time.", ORDER_STORY_EXAMPLE), **problems(*SHOW)},
 )
-async def order(request: Request, identity: IsOperator, name: _OrderName) -> OrderStory:
+async def order(request: Request, identity: IsOperator, name: OrderName) -> OrderStory:
     """By the aggregator's id, ours, an attempt's, or a reference."""
     app = deps(request).app
 
@@ -126,7 +126,7 @@ async def order(request: Request, identity: IsOperator, name: _OrderName) -> Ord
     )
     return OrderStory.model_validate(
         {
-            "order": _order(story.payout),
+            "order": shown(story.payout),
             "recipient": recipient_shown(story.payout["recipient"]),
             "waiting": waiting_shown(state),
             "open_cases": [case["id"] for case in story.open_cases],
@@ -251,7 +251,7 @@ def _float(key: tuple[str, str], parts: dict[str, int], reading: Any) -> dict[st
     }
 
 
-def _order(row: Row) -> Order:
+def shown(row: Row) -> Order:
     values = {name: row[name] for name in Order.model_fields if name in row}
     moments = {name: instant(row[name]) for name in _MOMENTS}
     return Order.model_validate({**values, **moments, "due": due_of(row)})

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from tidegate.cli.arguments import moment, needed_text, operator
 from tidegate.cli.database import command_settings, read, write
+from tidegate.cli.orders_resolve import look, resolve
 from tidegate.cli.output import (
     JsonOption,
     age,
@@ -63,6 +64,8 @@ def register(app: typer.Typer) -> None:
     orders.command("list")(list_orders)
     orders.command("show")(show_order)
     orders.command("erase")(erase)
+    orders.command("look")(look)
+    orders.command("resolve")(resolve)
     app.add_typer(orders, name="orders")
 
 

@@ -6,7 +6,7 @@ for certain).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from tidegate.db.rows import Held, Next
 from tidegate.ledger.book import Record
@@ -17,7 +17,7 @@ from tidegate.payouts.states import AttemptState, Event
 from tidegate.payouts.store import Journal, Row
 from tidegate.ports.bank import Fault
 
-__all__ = ["go_on", "states_of"]
+__all__ = ["end_unpaid", "go_on", "paid_before", "states_of"]
 
 _NO_TRANSFER = frozenset({AttemptState.REJECTED, AttemptState.WITHDRAWN})
 
@@ -43,18 +43,7 @@ def go_on(
     payout = journal.payout
     attempts = list(rounds_attempts)
     if payout["paid_ever"]:
-        # An earlier round was paid late while this one was under way: the order is paid, and
-        # nothing else may be said of it.
-        for entry in rehold(payout, None, 0):
-            journal.add(Record(entry))
-        journal.move(
-            Event.PAID,
-            lease=lease,
-            next=Next("report"),
-            detail={"code": code},
-            held=0,
-            holds=payout["holds"] + 1,
-        )
+        paid_before(journal, code=code, lease=lease)
         return
     if fault is not Fault.RECIPIENT:
         plan = choose(
@@ -78,6 +67,36 @@ def go_on(
                 holds=payout["holds"] + 1,
             )
             return
+    end_unpaid(journal, attempts, fault=fault, code=code, why=why, lease=lease)
+
+
+def paid_before(journal: Journal, *, code: str, lease: Held | None = None) -> None:
+    """An earlier round was paid late while this one was under way: the order is paid, and nothing
+    else may be said of it."""
+    payout = journal.payout
+    for entry in rehold(payout, None, 0):
+        journal.add(Record(entry))
+    journal.move(
+        Event.PAID,
+        lease=lease,
+        next=Next("report"),
+        detail={"code": code},
+        held=0,
+        holds=payout["holds"] + 1,
+    )
+
+
+def end_unpaid(
+    journal: Journal,
+    attempts: Sequence[tuple[str, AttemptState]],
+    *,
+    fault: Fault | None,
+    code: str,
+    why: str,
+    lease: Held | None = None,
+) -> None:
+    """Commit that the round will never be paid, with the release; the report says it."""
+    payout = journal.payout
     for entry in rehold(payout, None, 0):
         journal.add(Record(entry))
     # A cancel has no guard at the aggregator: it is for transfers that never came to be, and

@@ -34,7 +34,7 @@ from tidegate.work.backoff import exponential_ms, scheduled_ms
 from tidegate.work.claim import Claimed
 from tidegate.work.pace import Pace
 
-__all__ = ["Confirm", "event_of"]
+__all__ = ["Confirm", "event_of", "mismatch"]
 
 _HOUR_MS = 3_600_000
 _DAY_MS = 24 * _HOUR_MS
@@ -56,7 +56,7 @@ def event_of(outcome: Outcome, attempt: Row) -> tuple[AttemptEvent, str | None]:
     Figures that are not ours stop the line (psp.md 3.4); so do words that are never explained
     (``declined``) and reasons nobody knows.
     """
-    wrong = _mismatch(outcome, attempt)
+    wrong = mismatch(outcome, attempt)
     if wrong is not None:
         return AttemptEvent.HELD, wrong
     if outcome.hold is not None:
@@ -82,7 +82,8 @@ def event_of(outcome: Outcome, attempt: Row) -> tuple[AttemptEvent, str | None]:
             return AttemptEvent.UNCLEAR, None
 
 
-def _mismatch(outcome: Outcome, attempt: Row) -> str | None:
+def mismatch(outcome: Outcome, attempt: Row) -> str | None:
+    """Which figure of the PSP is not what was sent, in a sentence. Pure."""
     if outcome.reference != attempt["reference"]:
         return "The PSP shows another reference than ours."
     if outcome.amount is not None and (

@@ -25,7 +25,7 @@ from tidegate.payouts.tables import attempts
 from tidegate.ports.bank import Fault, Outcome
 from tidegate.wire.dialect import Dialect
 
-__all__ = ["Endings", "our_fault"]
+__all__ = ["Endings", "our_fault", "record_paid"]
 
 # States in which a late success finds nothing of the order's present round on its way.
 _AT_REST = frozenset(
@@ -62,40 +62,15 @@ class Endings:
         looked: Mapping[str, Any],
     ) -> None:
         """The PSP paid: post the entries, in the transaction of the state."""
-        payout = journal.payout
-        fee = outcome.fee.minor if outcome.fee else 0
-        now_ms = self._clock.now_ms()
-        journal.attempt(
+        record_paid(
+            journal,
             attempt,
-            AttemptEvent.PAID,
-            lease=lease,
-            next=look_again,
-            **{**looked, "fee": fee, "final_at": now_ms},
-        )
-        at = FloatAccounts(attempt["psp"], attempt["currency"])
-        amount, held = attempt["amount"], attempt["held"]
-        journal.add(
-            Record(paid(at, payout["id"], attempt["id"], amount=amount, fee=fee, held=held))
-        )
-        if held >= amount and amount + fee > held:
-            journal.add(
-                OpenCase(
-                    "fee_above_expectation",
-                    f"{attempt['psp']}:{attempt['currency']}",
-                    "The PSP charged more than the highest expected fee. Raise LENCO_MAX_FEE (or "
-                    "ask the PSP); the excess was booked against suspense.",
-                    "medium",
-                    {"attempt": attempt["id"], "fee": fee},
-                )
-            )
-        journal.move(
-            Event.PAID,
-            next=Next("report"),
-            detail={"psp": attempt["psp"], "reference": attempt["reference"]},
-            held=0,
-            paid_ever=True,
+            fee=outcome.fee.minor if outcome.fee else 0,
             psp_id=outcome.psp_id or attempt["psp_id"],
-            paid_at=now_ms,
+            now_ms=self._clock.now_ms(),
+            look_again=look_again,
+            looked=looked,
+            lease=lease,
         )
 
     async def paid_late(
@@ -259,6 +234,51 @@ class Endings:
                 {"reference": attempt["reference"], "psp": attempt["psp"]},
             )
         )
+
+
+def record_paid(
+    journal: Journal,
+    attempt: Row,
+    *,
+    fee: int,
+    psp_id: str | None,
+    now_ms: int,
+    look_again: Next | Done,
+    looked: Mapping[str, Any],
+    lease: Held | None = None,
+) -> None:
+    """Write that ``attempt`` paid its payout: both states, the entry, and the report to make."""
+    payout = journal.payout
+    journal.attempt(
+        attempt,
+        AttemptEvent.PAID,
+        lease=lease,
+        next=look_again,
+        **{**looked, "fee": fee, "final_at": now_ms},
+    )
+    at = FloatAccounts(attempt["psp"], attempt["currency"])
+    amount, held = attempt["amount"], attempt["held"]
+    journal.add(Record(paid(at, payout["id"], attempt["id"], amount=amount, fee=fee, held=held)))
+    if held >= amount and amount + fee > held:
+        journal.add(
+            OpenCase(
+                "fee_above_expectation",
+                f"{attempt['psp']}:{attempt['currency']}",
+                "The PSP charged more than the highest expected fee. Raise LENCO_MAX_FEE (or "
+                "ask the PSP); the excess was booked against suspense.",
+                "medium",
+                {"attempt": attempt["id"], "fee": fee},
+            )
+        )
+    journal.move(
+        Event.PAID,
+        next=Next("report"),
+        detail={"psp": attempt["psp"], "reference": attempt["reference"]},
+        held=0,
+        paid_ever=True,
+        psp_id=psp_id,
+        paid_at=now_ms,
+    )
 
 
 def our_fault(attempt: Row, why: str, data: Mapping[str, Any]) -> OpenCase:

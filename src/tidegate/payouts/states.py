@@ -95,6 +95,7 @@ class AttemptEvent(StrEnum):
     HELD = "held"
     REVERSED = "reversed"
     WITHDRAWN = "withdrawn"
+    RULED_UNPAID = "ruled_unpaid"  # a person ends what was held, on what the PSP said just now
 
 
 # A round that ended like this paid nobody: the same order may be offered again (A3).
@@ -204,7 +205,7 @@ ATTEMPT_TRANSITIONS: Mapping[tuple[AttemptState, AttemptEvent], AttemptState] = 
     (_S.HELD, _E.TAKEN): _S.HELD,
     (_S.HELD, _E.FAILED_AMBIGUOUSLY): _S.HELD,
     (_S.HELD, _E.FAILED): _S.HELD,  # what was held for a person, a person ends
-    (_S.HELD, _E.REFUSED): _S.REJECTED,  # the person says: it was never created
+    (_S.HELD, _E.RULED_UNPAID): _S.FAILED,
     (_S.HELD, _E.PAID): _S.PAID,
     (_S.PAID, _E.PAID): _S.PAID,
     (_S.PAID, _E.TAKEN): _S.PAID,  # an older look-up, late

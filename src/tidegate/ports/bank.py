@@ -79,7 +79,8 @@ class Outcome:
     ``amount`` and ``fee`` are what the PSP states, where it does. ``ambiguous`` marks a failure
     whose reason (time-out, malfunction) may still turn into success: it needs the cool-off of
     psp.md 3.6. ``hold`` is a sentence when a person must look (Lenco's ``declined``, figures
-    that do not match): nothing is decided by machine then. ``account_number`` and ``bank_code``
+    that do not match): nothing is decided by machine then, and ``kind`` is ``UNKNOWN``; ``said`` is
+    what the PSP's own status means, for that person. ``account_number`` and ``bank_code``
     are the PSP's own record of the recipient, for comparison.
     """
 
@@ -98,6 +99,7 @@ class Outcome:
     fault: Fault | None = None
     ambiguous: bool = False
     hold: str | None = None
+    said: OutcomeKind | None = None
     retry_after_s: float | None = None
 
 

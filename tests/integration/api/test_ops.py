@@ -19,18 +19,22 @@ from tests.integration.cli.payments_world import (
     UNKNOWN,
     prepare_payments,
 )
-from tests.integration.cli.world import ACCOUNT, HELD, NAME
+from tests.integration.cli.world import ACCOUNT, FULFILLED, HELD, NAME
 from tests.support.databases import Prepare
 from tidegate.cases.switches import switches
 from tidegate.cases.tables import cases, operator_actions
 from tidegate.clock import SystemClock
 from tidegate.db.inbox import inbox
 from tidegate.payments.tables import deliveries, payments, webhook_endpoints
+from tidegate.payouts.tables import attempts
 from tidegate.sandbox.cards import SandboxCards
 
 WHY = {"reason": "support confirmed it"}
 CLOSE = {**WHY, "as": "failed", "evidence": "no object in the dashboard"}
+RESOLVE = {**WHY, "as": "unpaid", "evidence": "the statement of Friday"}
 ACTIONS = [
+    ("POST", f"/api/ops/orders/{HELD}/look"),
+    ("POST", f"/api/ops/orders/{HELD}/resolve"),
     ("POST", f"/api/ops/payments/{UNKNOWN}/look"),
     ("POST", f"/api/ops/payments/{UNKNOWN}/resolve"),
     ("POST", "/api/ops/cases/1/assign"),
@@ -207,6 +211,24 @@ async def test_a_body_that_says_something_else_is_refused(
     assert row["state"] == "confirming"
 
 
+async def test_an_order_is_looked_up_and_not_resolved_without_its_psp(node: Ops) -> None:
+    """Looking makes its transfer due; a PSP that cannot be reached proves nothing, and what is not
+    held is not resolved."""
+    token = await node.log_in("ada@example.com", "operator")
+    status, body = await node.ask("POST", f"/api/ops/orders/{HELD}/look", WHY, token)
+    assert (status, body["state"]) == (202, "held")
+    held = [row for row in await node.rows(attempts) if row["state"] == "held"]
+    assert [row["kind"] for row in held] == ["confirm:lenco"]
+    path = f"/api/ops/orders/{HELD}/resolve"
+    status, problem = await node.ask("POST", path, RESOLVE, token)
+    assert (status, problem["code"]) == (409, "not_proven")
+    status, problem = await node.ask("POST", f"/api/ops/orders/{FULFILLED}/resolve", RESOLVE, token)
+    assert (status, problem["code"]) == (409, "order_state")
+    for wrong in ({**RESOLVE, "as": "succeeded"}, {**RESOLVE, "evidence": " "}, WHY):
+        assert (await node.ask("POST", path, wrong, token))[0] == 422
+    assert [row["action"] for row in await node.rows(operator_actions)] == ["order.look"]
+
+
 async def test_a_case_is_given_noted_and_closed(node: Ops) -> None:
     """Each with its line; a closed one is neither given nor closed again."""
     token = await node.log_in("ada@example.com", "operator")
@@ -271,6 +293,7 @@ async def test_a_switch_goes_off_and_on(node: Ops) -> None:
 @pytest.mark.parametrize(
     "path",
     [
+        "orders/order-9/look",
         "payments/pay_9/look",
         "payments/pay_9/resolve",
         "cases/99/note",

@@ -116,3 +116,29 @@ def test_an_unknown_order_is_a_no_with_a_next_step(tidegate: Command, url: str) 
     ran = tidegate("orders", "show", "order-nobody-knows")
     assert (ran.code, ran.out) == (1, "")
     assert "tidegate orders list" in ran.err
+
+
+def test_an_order_is_looked_up_at_once(
+    tidegate: Command, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its transfer is due, the story says so, and an order without one is told from it."""
+    assert tidegate("orders", "look", HELD, "--reason", "the bank works again").code == 0
+    shown = tidegate("orders", "show", HELD, "--json").json
+    assert [step["kind"] for step in shown["waiting"]["next"]] == ["confirm:lenco"]
+    none = tidegate("orders", "look", DECLINED, "--reason", "x")
+    assert none.code == 1
+    assert "nothing to look up" in none.err
+
+
+def test_an_order_is_not_resolved_without_its_psp(
+    tidegate: Command, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PSP that cannot be reached proves nothing; what cannot be read is a fault of use."""
+    monkeypatch.setenv("LENCO_BASE_URL", "http://127.0.0.1:1")
+    words = ("orders", "resolve", HELD, "--as", "unpaid", "--evidence", "letter", "--reason", "r")
+    ran = tidegate(*words)
+    assert ran.code == 1
+    assert "cannot be asked now" in ran.err
+    assert tidegate("orders", "show", HELD, "--json").json["order"]["state"] == "held"
+    assert tidegate("orders", "resolve", HELD, "--as", "unpaid", "--reason", "r").code == 2
+    assert tidegate(*words[:6], " ", "--reason", "r").code == 2

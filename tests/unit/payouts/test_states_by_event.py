@@ -65,7 +65,7 @@ ATTEMPT = {
         "pending": "prepared sending unknown cooling",
         "stays": f"pending held paid {OVER}",
     },
-    "refused": {"rejected": "sending held"},
+    "refused": {"rejected": "sending"},
     "failed_ambiguously": {
         "cooling": "prepared sending unknown pending",
         "reversed": "paid",
@@ -86,6 +86,7 @@ ATTEMPT = {
     },
     "reversed": {"reversed": "paid", "stays": "reversed"},
     "withdrawn": {"withdrawn": "prepared"},
+    "ruled_unpaid": {"failed": "held"},
 }
 
 

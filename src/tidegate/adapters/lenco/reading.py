@@ -239,7 +239,7 @@ def _outcome(outcome: Outcome, transfer: _Transfer, currency: Currency) -> Outco
 def _held(outcome: Outcome, against: list[str]) -> Outcome:
     if not against:
         return outcome
-    return replace(outcome, kind=OutcomeKind.UNKNOWN, hold=" ".join(against))
+    return replace(outcome, kind=OutcomeKind.UNKNOWN, hold=" ".join(against), said=outcome.kind)
 
 
 def _text(value: object) -> str | None:

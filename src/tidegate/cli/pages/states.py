@@ -98,6 +98,7 @@ _ATTEMPT_EVENTS: Final[Mapping[AttemptEvent, str]] = {
     AttemptEvent.HELD: "Figures that are not ours, or words that nobody explains.",
     AttemptEvent.REVERSED: "The money came back.",
     AttemptEvent.WITHDRAWN: "Given up before it was sent.",
+    AttemptEvent.RULED_UNPAID: "A person ends what was held, on what the PSP said just then.",
 }
 
 # What can happen after a round has ended, or to it from outside: drawn apart.
