@@ -24,8 +24,7 @@ RUNTIME_READY := $(VENV)/.runtime-ready
 DEV_READY := $(VENV)/.dev-ready
 DOCS_READY := $(VENV)/.docs-ready
 
-.PHONY: help setup demo test test-long check lint format types contract docs simulate mutants bench \
-	lock audit sbom clean
+.PHONY: help setup demo test test-long check lint format types contract docs simulate mutants bench lock audit sbom clean
 
 help: ## List the targets
 	@echo "usage: make TARGET [ARGS='...']"

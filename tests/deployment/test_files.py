@@ -8,10 +8,11 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+from prometheus_client import generate_latest
 
 from tests.deployment.files import OVERLAYS, ROOT, built, compose, image, program, stages
 from tests.unit.docs.test_readme import faults_of
-from tidegate.observability.metrics import Metrics
+from tidegate.observability.gauges import Gauges
 from tidegate.settings import load
 from tidegate.settings.reading import fields, name_of
 
@@ -144,10 +145,10 @@ def test_a_rollout_takes_nothing_away_first(overlay: str) -> None:
 def test_workers_are_scaled_by_a_metric_that_exists(overlay: str) -> None:
     """The age of the oldest due row, under the name that the program gives it."""
     (metric,) = _named(overlay, "HorizontalPodAutoscaler", "tidegate-worker")["spec"]["metrics"]
-    metrics = Metrics(process=False)
-    metrics.oldest_due_age.labels("accept").set(1)
+    gauges = Gauges()
+    gauges.oldest_due_age.labels("accept").set(1)
     name = metric["external"]["metric"]["name"]
-    assert f"{name}{{kind=" in metrics.render().decode()
+    assert f"{name}{{kind=" in generate_latest(gauges.registry).decode()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
