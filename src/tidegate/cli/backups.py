@@ -30,10 +30,10 @@ from tidegate.db.quarantine import open_quarantine, quarantine_orders
 from tidegate.db.url import parse
 from tidegate.errors import Conflict, TidegateError
 from tidegate.recovery.backup import back_up
-from tidegate.recovery.check import Check, Checked, still_missing
+from tidegate.recovery.check import Check, Checked
 from tidegate.recovery.manifest import Manifest, manifest_path
 from tidegate.recovery.postgresql import Programs
-from tidegate.recovery.release import release
+from tidegate.recovery.release import release, still_missing
 from tidegate.recovery.restore import Restored, Wanted, restore
 from tidegate.settings import Settings
 from tidegate.settings.rules import rules_of

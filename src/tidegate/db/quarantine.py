@@ -28,7 +28,17 @@ from sqlalchemy import (
 
 from tidegate.db.base import Id, Json, LongText, Millis, Word, metadata
 
-__all__ = ["in_quarantine", "is_quarantined", "open_quarantine", "quarantine_orders", "quarantines"]
+__all__ = [
+    "LOOKED_UP",
+    "in_quarantine",
+    "is_quarantined",
+    "open_quarantine",
+    "quarantine_orders",
+    "quarantines",
+]
+
+LOOKED_UP = "done"
+"""The state of an order that was looked up to the end."""
 
 quarantines = Table(
     "quarantines",

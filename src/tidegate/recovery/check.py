@@ -17,33 +17,32 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, or_, select
 
 from tidegate.bootstrap import Application
 from tidegate.cases.store import OpenCase
 from tidegate.db.committer import Unit
-from tidegate.db.inbox import inbox
-from tidegate.db.quarantine import open_quarantine, quarantine_orders, quarantines
+from tidegate.db.quarantine import LOOKED_UP, open_quarantine, quarantine_orders, quarantines
 from tidegate.db.rows import Change, Insert, Next
-from tidegate.errors import AlreadyExists, BadInput, InvalidAmount, NotInTable, Stale
-from tidegate.money.amount import parse_amount, product_half_even
-from tidegate.money.currency import parse_currency
-from tidegate.payouts.adopt import ADOPT, Adopt, unadopted
-from tidegate.payouts.references import attempt_reference, order_reference, transaction_id
-from tidegate.payouts.states import ENDED, AttemptState, State
+from tidegate.errors import AlreadyExists, BadInput, NotInTable, Stale
+from tidegate.payouts.adopt import Adopt, unadopted
+from tidegate.payouts.references import attempt_reference, order_reference
+from tidegate.payouts.states import ENDED, AttemptState
 from tidegate.payouts.store import Row, attempts_of, payout_by_order
-from tidegate.payouts.tables import attempts, found_transfers, payout_events, payouts
+from tidegate.payouts.tables import attempts, found_transfers, payouts
 from tidegate.ports.aggregator import Listed, OrderView
 from tidegate.ports.bank import Bank, NotFound, Outcome, OutcomeKind, Unavailable
 from tidegate.recovery.cards import look_for_payments
+from tidegate.recovery.release import still_missing
+from tidegate.recovery.take_up import take_up
 from tidegate.work.pace import Pace
 
-__all__ = ["Check", "Checked", "still_missing"]
+__all__ = ["Check", "Checked"]
 
 # So many numbers beyond the last known one are looked up: a refused attempt leaves no trace.
 _AHEAD: Final = 3
 _REFERENCE: Final = re.compile(r"(tg-[a-z2-7]{22})-([0-9]{2})")
-_DONE, _OPEN = "done", "open"
+_DONE, _OPEN = LOOKED_UP, "open"
 # A transfer of which nothing needs to be looked up any more.
 _NOT_THERE = (OutcomeKind.NOT_SENT, OutcomeKind.REJECTED)
 _PAID_THERE = frozenset({"validated", "settling", "settled"})
@@ -212,7 +211,9 @@ class Check:
                 checked.found.append(answer.reference)
         whole = True
         if await app.database.read(lambda c: unadopted(c, reference)) and found:
-            payout_id = payout["id"] if payout else await self._take_up(order_id, view, found[0][1])
+            payout_id = (
+                payout["id"] if payout else await self._taken_up(order_id, view, found[0][1])
+            )
             try:
                 whole = await self._adopt.adopt(payout_id)
             except (Stale, NotInTable):
@@ -285,59 +286,8 @@ class Check:
             return False
         return True
 
-    async def _take_up(self, order_id: str, view: OrderView | None, outcome: Outcome) -> str:
-        """A payout for an order that the copy does not know: as if its offer had just come."""
-        app, now_ms = self._app, self._app.clock.now_ms()
-        reference = self._reference(order_id)
-        payout_id = app.randomness.new_id("po")
-        currency = self._currencies.get(order_id) or (
-            outcome.amount.currency.code if outcome.amount else ""
-        )
-        amount = _amount_of(view, currency)
-        if amount is None and outcome.amount is not None:
-            amount = outcome.amount.minor
-        account = (view.account_identifier if view else "") or outcome.account_number or ""
-        row = {
-            "id": payout_id,
-            "order_id": order_id,
-            "dialect": app.settings.aggregator.dialect,
-            "state": State.PENDING.value,
-            "round": 1,
-            "currency": currency,
-            "amount_text": "" if amount is None else str(amount),
-            "amount": amount,
-            "institution": (view.institution if view else "")[:64],
-            "exclude_psps": [],
-            "recipient": {
-                "institution": view.institution if view else "",
-                "account_identifier": account,
-                "account_name": view.account_name if view else "",
-                "memo": (view.memo if view else "") or "",
-                "metadata": {},
-            },
-            "offered_at": now_ms,
-            "expires_at": now_ms,
-            "reference": reference,
-            "tx_id": transaction_id(reference, 1),
-            "created_at": now_ms,
-        }
-        event = {
-            "id": app.randomness.new_id("pev"),
-            "payout_id": payout_id,
-            "at": now_ms,
-            "round": 1,
-            "event": "found_after_restore",
-            "state": State.PENDING.value,
-            "detail": {},
-        }
-        unit = Unit([Insert(payouts, row, next=Next(ADOPT)), Insert(payout_events, event)])
-        try:
-            await app.committer.commit(unit)
-        except AlreadyExists:  # its offer has just arrived
-            known = await app.database.read(lambda c: payout_by_order(c, order_id))
-            assert known is not None
-            return str(known["id"])
-        return payout_id
+    async def _taken_up(self, order_id: str, view: OrderView | None, outcome: Outcome) -> str:
+        return await take_up(self._app, order_id, view, outcome, self._currencies.get(order_id))
 
     async def _absent(
         self, quarantine: Row, order: Row, payout: Row | None, view: OrderView | None
@@ -424,41 +374,6 @@ class Check:
         checked.missing = await self._app.database.read(lambda c: still_missing(c, window_ms))
 
 
-def still_missing(connection: Connection, window_ms: int) -> list[str]:
-    """Why the quarantine may not end yet, in sentences; empty when it may."""
-    quarantine = open_quarantine(connection)
-    if quarantine is None:
-        return []
-    found = []
-    listed = quarantine["listed_at"]
-    if listed is None or listed < quarantine["began_at"] + window_ms:
-        found.append(
-            "The lists of the aggregator, the PSPs and the card processor were not read whole "
-            f"since the not-found window ({window_ms // 1000} s after the restore) was over."
-        )
-    open_ = connection.execute(
-        select(func.count())
-        .select_from(quarantine_orders)
-        .where(
-            quarantine_orders.c.quarantine_id == quarantine["id"],
-            quarantine_orders.c.state == _OPEN,
-        )
-    ).scalar_one()
-    if open_:
-        found.append(f"{open_} orders are not looked up to the end.")
-    waiting = connection.execute(
-        select(func.count()).select_from(payouts).where(payouts.c.kind == ADOPT)
-    ).scalar_one()
-    if waiting:
-        found.append(f"{waiting} orders wait for transfers to be taken into the books.")
-    unread = connection.execute(
-        select(func.count()).select_from(inbox).where(inbox.c.due_at.is_not(None))
-    ).scalar_one()
-    if unread:
-        found.append(f"{unread} kept webhooks are not read: let the node serve until they are.")
-    return found
-
-
 def _orders_of(connection: Connection, quarantine_id: str) -> list[Row]:
     wanted = (
         select(quarantine_orders)
@@ -471,14 +386,3 @@ def _orders_of(connection: Connection, quarantine_id: str) -> list[Row]:
 def _rows(connection: Connection, order_id: str) -> tuple[Row | None, list[Row]]:
     payout = payout_by_order(connection, order_id)
     return payout, [] if payout is None else attempts_of(connection, payout["id"])
-
-
-def _amount_of(view: OrderView | None, currency: str) -> int | None:
-    """Minor units of the order as the aggregator shows it (aggregator.md 1)."""
-    if view is None or view.token_amount is None or view.rate is None:
-        return None
-    try:
-        amount = product_half_even(view.token_amount, view.rate, 0)
-        return parse_amount(amount, parse_currency(currency)).minor
-    except InvalidAmount:
-        return None

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, func, select
 
 from tidegate import __version__
 from tidegate.db.identity import read_node_id
+from tidegate.db.inbox import inbox
 from tidegate.errors import BadInput
 from tidegate.ledger.tables import blocks, entries
 from tidegate.migrations import current
@@ -28,6 +29,7 @@ _COUNTED: Final = {
     "attempts": attempts,
     "payments": payments,
     "entries": entries,
+    "inbox": inbox,
 }
 
 

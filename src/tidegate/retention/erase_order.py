@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from tidegate.errors import NotFound, Stale
-from tidegate.payouts.tables import attempts, observations, offers, payouts
+from tidegate.payouts.tables import attempts, found_transfers, observations, offers, payouts
 from tidegate.retention.kinds import payout_over
 from tidegate.retention.traces import erase_traces
 
@@ -61,6 +61,11 @@ class Recipient:
             ).rowcount,
             "offers": connection.execute(
                 update(offers).where(offers.c.order_id == payout.order_id).values(body="")
+            ).rowcount,
+            "found_transfers": connection.execute(
+                update(found_transfers)
+                .where(found_transfers.c.payout_id == self.payout_id)
+                .values(account_number=None)
             ).rowcount,
         }
         return touched | erase_traces(

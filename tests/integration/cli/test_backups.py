@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from tests.integration.cli.conftest import Command, on_database
 from tests.support.databases import Databases
 from tests.support.programs import postgresql_programs
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
-from tidegate.db.quarantine import quarantines
+from tidegate.db.inbox import inbox
 from tidegate.db.rows import Change, Next
 from tidegate.payouts.states import AttemptState
 from tidegate.payouts.tables import attempts, payouts
 from tidegate.recovery import backup as copying
 from tidegate.recovery import restore as restoring
+from tidegate.recovery.postgresql import Programs
 from tidegate.work.claim import Claim
 
 
@@ -135,19 +139,47 @@ def test_what_is_not_whole_or_not_ours_is_refused(
 
 
 def test_a_backup_while_rows_are_written_is_one_moment(
-    backup: Callable[[], Path], url: str, tidegate: Command
+    backup: Callable[[], Path], url: str, tidegate: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row that is committed after the copy began is in neither copy nor counts."""
-    path = backup()
-    taken = json.loads(_manifest(path).read_text())
+    """A row that is committed while the copy is made is in neither the copy nor its counts."""
+    written: list[str] = []
 
-    async def more(database: Database) -> None:
-        values = {"id": "q", "began_at": 1, "reason": "", "since_at": 1, "backup": {}}
-        await database.write(lambda c: c.execute(insert(quarantines).values(**values)))
+    def write_one() -> None:
+        """In a thread: the command has a loop of its own."""
+        id_ = f"written{len(written)}"
+        row = {"id": id_, "source": "test", "dedupe_key": id_, "state": "ignored", "body": b""}
 
-    on_database(url, more)
+        async def more(database: Database) -> None:
+            await database.write(lambda c: c.execute(insert(inbox).values(**row, received_at=1)))
+
+        with ThreadPoolExecutor(1) as writer:
+            writer.submit(on_database, url, more).result()
+        written.append(id_)
+
+    def between_pages(_: float) -> None:
+        if len(written) < 3:
+            write_one()
+
+    dump = Programs.run
+
+    async def run(self: Programs, *arguments: Any) -> Any:
+        write_one()
+        return await dump(self, *arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copying, "_PAGES", 20)
+        patched.setattr("tidegate.recovery.backup.time", SimpleNamespace(sleep=between_pages))
+        patched.setattr(Programs, "run", run)
+        path = backup()
+    assert written, "nothing was written meanwhile"
+    counted = json.loads(_manifest(path).read_text())["counts"]["inbox"]
+
+    async def now(database: Database) -> int:
+        count = select(func.count()).select_from(inbox)
+        return await database.read(lambda c: int(c.execute(count).scalar_one()))
+
+    assert on_database(url, now) == counted + len(written)
     assert tidegate("restore", str(path), "--verify").code == 0
-    assert taken["counts"]["payouts"]
 
 
 def test_programs_that_are_missing_or_older_are_named(

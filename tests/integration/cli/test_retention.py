@@ -32,7 +32,14 @@ from tidegate.payments.tables import (
     payments,
     webhook_endpoints,
 )
-from tidegate.payouts.tables import attempts, observations, offers, payout_events, payouts
+from tidegate.payouts.tables import (
+    attempts,
+    found_transfers,
+    observations,
+    offers,
+    payout_events,
+    payouts,
+)
 from tidegate.users.tables import refresh_tokens, sessions, users
 
 _DAY_MS = 86_400_000
@@ -127,6 +134,21 @@ def _person(connection: Any) -> None:
     )
     connection.execute(
         update(exchanges).where(exchanges.c.subject == "po_1").values(response=f"name={NAME}")
+    )
+    # As after a restore: the transfer was found at the PSP.
+    connection.execute(
+        found_transfers.insert().values(
+            id="ftr_1",
+            psp="lenco",
+            reference="tg-found-01",
+            order_reference="tg-found",
+            number=1,
+            outcome="paid",
+            certain=False,
+            account_number=ACCOUNT,
+            found_at=now_ms,
+            payout_id="po_1",
+        )
     )
 
 

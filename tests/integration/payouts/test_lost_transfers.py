@@ -17,7 +17,8 @@ from tidegate.payouts.adopt import Adopt
 from tidegate.payouts.references import order_reference
 from tidegate.payouts.states import AttemptState, State
 from tidegate.payouts.tables import attempts, found_transfers, payouts
-from tidegate.recovery.check import Check, still_missing
+from tidegate.recovery.check import Check
+from tidegate.recovery.release import still_missing
 from tidegate.sandbox.faults import BankFault as B
 
 open_world = worlds.open_world
