@@ -25,6 +25,9 @@ from tidegate.db.engine import open_database
 from tidegate.db.url import parse
 
 _TABLE = r"(?:TABLE|ON)\s+(?:ONLY\s+|IF EXISTS\s+)?\"?(\w+)\"?"
+# Nobody serves on a schema before the first release's, so nobody waits while these build an index.
+BEFORE_THE_FIRST_RELEASE = {"0001", "0002", "0003", "0004"}
+_BUILDS_AN_INDEX = "create it CONCURRENTLY, alone"
 # What may not be done in one step to a table that the running version reads and writes: a pattern,
 # and what to do instead.
 RULES: tuple[tuple[str, str], ...] = (
@@ -32,7 +35,7 @@ RULES: tuple[tuple[str, str], ...] = (
     (r"ALTER COLUMN \S+ (?:SET DATA )?TYPE", "add a column, fill it, switch, drop the old later"),
     (
         r"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY)",
-        "create it CONCURRENTLY, alone",
+        _BUILDS_AN_INDEX,
     ),
     (r"ADD CONSTRAINT (?!.*(?:NOT VALID|USING INDEX))", "add it NOT VALID and validate it later"),
     (r"ADD COLUMN (?=.*NOT NULL)(?!.*DEFAULT)", "give it a default, or let it be NULL"),
@@ -85,7 +88,10 @@ def _revisions() -> Iterator[ModuleType]:
 def test_no_migration_stops_a_node_that_serves(module: ModuleType) -> None:
     """Its SQL holds no lock for longer than a moment, takes away nothing that the version before
     uses, and the file says what becomes of data and how to go back."""
-    assert faults_of(statements_of(module.upgrade)) == []
+    faults = faults_of(statements_of(module.upgrade))
+    if module.revision in BEFORE_THE_FIRST_RELEASE:
+        faults = [fault for fault in faults if not fault.endswith(_BUILDS_AN_INDEX)]
+    assert faults == []
     assert "What it does to data:" in (module.__doc__ or "")
     assert statements_of(module.downgrade)
     assert module.__file__

@@ -21,6 +21,7 @@ from tidegate.clock import Randomness, SimulatedClock
 from tidegate.db.base import metadata
 from tidegate.db.committer import Committer, Operation, Unit
 from tidegate.db.engine import Database, open_database
+from tidegate.db.quarantine import quarantines
 from tidegate.db.rows import Change, Insert
 from tidegate.db.url import parse
 from tidegate.db.vault import Vault
@@ -48,6 +49,7 @@ _TABLES = [
     tables.webhook_endpoints,
     tables.deliveries,
     tables.delivery_attempts,
+    quarantines,
 ]
 
 

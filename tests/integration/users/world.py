@@ -74,7 +74,7 @@ class World:
     rules: UserRules
     database: Database = field(init=False)
     committer: Committer = field(init=False)
-    deps: SimpleNamespace = field(default_factory=SimpleNamespace)
+    deps: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(stopping=False))
     hashed: list[str] = field(default_factory=list)
     base: str = ""
 
