@@ -207,6 +207,8 @@ class Aggregator(Double):
         patience = time.monotonic() + _ROW_LOCK_S
         while verb == "decline" and order.in_flight and time.monotonic() < patience:
             time.sleep(0.005)
+        # Before anybody sees that it was told: what a test scripts then is for the next call.
+        step = self.scripts.next(verb, order.id)
         with self.lock:
             place = len(order.told)
             order.told.append((order.round, verb, body, None))
@@ -217,7 +219,7 @@ class Aggregator(Double):
             with self.lock:
                 return self._act(order, verb, body)
 
-        reply = self.follow(self.scripts.next(verb, order.id), act)
+        reply = self.follow(step, act)
         with self.lock:
             status = reply.status if reply is not None else None
             order.told[place] = (*order.told[place][:3], status)
