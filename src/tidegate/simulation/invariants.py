@@ -38,6 +38,7 @@ _NOT_ITS_FAULT = frozenset(
         Wrong.OFFER_REFUSED,
         Wrong.PAID_TWICE,
         Wrong.PENDING_AFTER_SUCCESS,
+        Wrong.FULFIL_AFTER_FAILED,
         Wrong.CANCEL_AFTER_FULFIL,
         Wrong.DECLINE_AFTER_ACCEPT,
         Wrong.ACCEPT_AFTER_DECLINE,
@@ -199,6 +200,8 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
             return order is not None and order.dialect == "spec" and "success_polled" in order.marks
         case Wrong.PENDING_AFTER_SUCCESS:  # it was told when asked, sooner than the contract asks
             return doubled or (order is not None and _told_truly(order, evidence, companies))
+        case Wrong.FULFIL_AFTER_FAILED:  # *pending* was on its way when it was told, asked for it
+            return doubled or (order is not None and _failed_when_asked(order, one))
         case Wrong.CANCEL_AFTER_FULFIL:  # this dialect knows no other word for a failure
             return order is not None and order.dialect == "spec"
         case Wrong.DECLINE_AFTER_ACCEPT | Wrong.ACCEPT_AFTER_DECLINE:
@@ -206,6 +209,14 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
             return one.key in companies.offered_twice
         case _:  # it was the network that repeated it
             return doubled
+
+
+def _failed_when_asked(order: Order, one: Violation) -> bool:
+    """Was it *pending* that came, and the failure heard in answer to a question before?"""
+    asked = any(
+        moment.event == "failed_polled" and moment.at_ms <= one.at_ms for moment in order.history
+    )
+    return asked and one.detail.startswith("pending ")
 
 
 def _told_truly(order: Order, evidence: Evidence, companies: Companies) -> bool:
