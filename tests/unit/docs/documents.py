@@ -24,9 +24,11 @@ def without_code(text: str) -> str:
     return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def shell_lines(path: Path) -> Iterator[list[str]]:
-    """The commands of every ``sh`` block, as words."""
-    blocks = re.findall(r"^ *```sh\n(.*?)^ *```$", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+def shell_lines(path: Path, kinds: str = "sh|console") -> Iterator[list[str]]:
+    """The commands of every ``sh`` and ``console`` block, as words; a line is a command."""
+    blocks = re.findall(
+        rf"^ *```(?:{kinds})\n(.*?)^ *```$", path.read_text(), flags=re.MULTILINE | re.DOTALL
+    )
     for block in blocks:
         for line in textwrap.dedent(block).splitlines():
             if words := shlex.split(line, comments=True):

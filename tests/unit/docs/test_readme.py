@@ -82,7 +82,8 @@ def _checked(words: list[str]) -> list[str]:
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_every_command_of_a_shell_block_exists(path: Path) -> None:
     """Commands, options, number of arguments, make targets, modules and files are real."""
-    assert {" ".join(line): _checked(line) for line in shell_lines(path) if _checked(line)} == {}
+    lines = list(shell_lines(path, "sh"))
+    assert {" ".join(line): _checked(line) for line in lines if _checked(line)} == {}
 
 
 def test_the_readme_shows_commands() -> None:
