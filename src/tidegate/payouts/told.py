@@ -53,12 +53,12 @@ class Told:
         journal = self.journal(claimed, said)
         values = {} if told_pending_at is None else {"told_pending_at": told_pending_at}
         journal.keep(claimed.held, self.again(claimed, answer), again=True, **values)
-        if answer is not None and answer.said is Said.MISCONFIGURED:
+        if (refusal := _refusal_of_us(said, answer)) is not None:
             journal.add(
                 OpenCase(
                     "aggregator_refuses_us",
                     "aggregator",
-                    f"The aggregator refuses our requests ({answer.message}). Check client id, "
+                    f"The aggregator refuses our requests ({refusal}). Check client id, "
                     "secret and the clock.",
                     "high",
                     {},
@@ -171,3 +171,11 @@ class Told:
                 },
             )
         )
+
+
+def _refusal_of_us(said: Sequence[Exchange], answer: SayAnswer | None) -> str | None:
+    """What the aggregator said when it refused not the order but us; a question that goes before
+    the report has no answer of its own."""
+    if answer is not None and answer.said is Said.MISCONFIGURED:
+        return answer.message
+    return "HTTP 401" if said and said[-1].status == 401 else None

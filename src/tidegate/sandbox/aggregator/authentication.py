@@ -44,7 +44,7 @@ class Authentication:
         self._clock = clock
         self._judge = judge
         self._client_id = client_id
-        self._secret = secret
+        self.secret = secret
         self._timestamp_age_s = timestamp_age_s
 
     def check(
@@ -79,7 +79,7 @@ class Authentication:
             if _UUID.fullmatch(client_id) is None:
                 return self._refuse(_BAD_ID, Wrong.AUTHORIZATION, key, "client id is no UUID")
             return self._refuse(_UNKNOWN_ID, Wrong.AUTHORIZATION, key, "unknown client id")
-        if fits(self._secret, signature, document, body) is None:
+        if fits(self.secret, signature, document, body) is None:
             return self._refuse(_BAD_SIGNATURE, Wrong.SIGNATURE, key, "HMAC does not fit")
         self._judge_form(parsed, document, stamp, now_s, key, body)
         return document

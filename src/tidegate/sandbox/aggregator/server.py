@@ -86,7 +86,7 @@ class SandboxAggregator:
         self._polling = Polling(self.book, self._client, self._spawn)
         self._offering = Offering(self.book, self._client, self._spawn, self._polling.ask)
         self.book.offer_again = self._offering.again
-        authentication = Authentication(
+        self._authentication = Authentication(
             clock,
             self.book.judge,
             client_id=self._client.client_id,
@@ -95,7 +95,7 @@ class SandboxAggregator:
         )
         self._provider = Provider(
             self.book,
-            authentication,
+            self._authentication,
             self._client,
             refuse=self._refuse_connections,
             ask_early=self._polling.ask,
@@ -121,6 +121,10 @@ class SandboxAggregator:
         self._timetable.every(self.terms.poll_interval_s, self._polling.tick)
         self._timetable.start()
         return self.origin
+
+    def change_secret(self, secret: str) -> None:
+        """The shared key from now on; what is signed with the former one is refused."""
+        self._client.secret = self._authentication.secret = secret.encode()
 
     async def stop(self) -> None:
         """Stop listening, end every call under way. What was recorded can still be read."""

@@ -190,6 +190,11 @@ class SandboxBank:
         """Decide a pending or declined transfer by hand; see :meth:`TransferDesk.settle`."""
         self.desk.settle(self.desk.transfers[reference], status, reason)
 
+    def change_token(self, token: str) -> None:
+        """The token from now on; the former one is refused, and signs no webhook any more."""
+        self._authorization = f"Bearer {token}"
+        self.courier.change_token(token)
+
     def set_webhook_url(self, url: str | None) -> None:
         """Where webhooks go from now on; ``None`` sends none."""
         self.courier.url = url

@@ -96,6 +96,10 @@ class Courier:
         self._held: list[list[_Letter]] = []
         self._previous: dict[str, _Letter] = {}
 
+    def change_token(self, token: str) -> None:
+        """Letters that are written from now on are signed with this one's key."""
+        self._key = webhook_key(token)
+
     async def start(self) -> None:
         """Open the client; needs a running loop."""
         self._session = aiohttp.ClientSession(

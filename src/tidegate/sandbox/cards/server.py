@@ -117,6 +117,10 @@ class SandboxCards:
         self._network.origin = await self._door.open(host, port)
         return self.base_url
 
+    def change_key(self, api_key: str) -> None:
+        """The secret key from now on; the former one has expired."""
+        self._service.api_key = api_key
+
     async def stop(self) -> None:
         """Stop listening, drop every connection, give up undelivered webhooks; the books stay."""
         await self._door.close()

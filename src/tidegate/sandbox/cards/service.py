@@ -76,7 +76,7 @@ class Service:
         self._patience = patience
         self._faults = faults
         self._terms = terms
-        self._api_key = api_key
+        self.api_key = api_key
         self._publishable_key = publishable_key
         self._delay_s = delay_s
         self._refuse = refuse
@@ -109,7 +109,7 @@ class Service:
     def _admit(self, request: web.BaseRequest, path: list[str]) -> None:
         """401 unless the key is ours; a publishable one may make payment methods only."""
         given = _key(request.headers.get("Authorization", ""))
-        if given == self._api_key:
+        if given == self.api_key:
             return
         if given != self._publishable_key:
             words = "Invalid API key" if given else "No API key was given"
