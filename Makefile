@@ -96,7 +96,7 @@ lock: $(DEV_READY) ## Compile requirements/*.txt from pyproject.toml (ARGS=--upg
 		--output-file requirements/docs.txt
 
 audit: $(DEV_READY) ## Ask for known faults of what is locked (needs the network; for CI)
-	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/runtime.txt $(ARGS)
+	$(BIN)/pip-audit --disable-pip --require-hashes --requirement requirements/extras.txt $(ARGS)
 
 sbom: $(DEV_READY) ## Write build/tidegate.cdx.json, the bill of materials of what is locked
 	@mkdir -p build
