@@ -6,6 +6,7 @@ them in step with the classes.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from tidegate.db.url import DatabaseUrl
-from tidegate.settings.reading import groups, name_of, says
+from tidegate.settings.reading import fields, groups, name_of, says
 
 __all__ = ["env_example", "markdown", "spelled"]
 
@@ -26,6 +27,8 @@ the environment rules. A variable without a value counts as not set. Every fault
 and the process does not start. This page is generated from the settings
 (`python -m tidegate.settings.reference`).
 
+- Every change needs a restart of every process; no setting is read again. What acts at once is a
+  kill switch (`tidegate switches`).
 - Durations are in seconds; fractions are allowed where a number of seconds is asked for.
 - Amounts are in major units with a point: `50000.00`. Per currency: `NGN:5000000,KES:100000`; a
   bare number applies to all currencies, a named one rules over it; unset means none.
@@ -39,6 +42,11 @@ and the process does not start. This page is generated from the settings
   `.env` that are nearly those of a setting.
 """
 
+_SECRETS = (
+    "- Secret, and written to no log, error or answer: {}, and the password in `DATABASE_URL`. "
+    "How each is changed: [change a secret](runbooks/key-rotation.md)."
+)
+
 _EXAMPLE = """\
 # Copy to .env and fill in what has no value; everything else shows its default.
 # The meaning of each is in docs/configuration.md. Keep the copy out of version control.
@@ -47,7 +55,7 @@ _EXAMPLE = """\
 
 def markdown() -> str:
     """The configuration reference."""
-    parts = [_INTRODUCTION]
+    parts = [_INTRODUCTION, _secrets()]
     for key, group in groups():
         parts.append(f"\n## {group.__doc__}\n\n`settings.{key}`\n\n")
         parts.append("| variable | write | default | meaning |\n|---|---|---|---|\n")
@@ -80,6 +88,13 @@ def spelled(value: Any) -> str:
     if isinstance(value, DatabaseUrl):
         return value.display
     return str(value)
+
+
+def _secrets() -> str:
+    """What holds a secret, by its type; a previous one is as secret as the current one."""
+    names = [name_of(field) for _, _, field in fields() if "SecretStr" in str(field.annotation)]
+    told = _SECRETS.format(", ".join(f"`{name}`" for name in names))
+    return textwrap.fill(told, 100, subsequent_indent="  ", break_on_hyphens=False) + "\n"
 
 
 def _example_lines() -> Iterator[str]:
