@@ -106,6 +106,11 @@ def _read_beside_a_node() -> list[Path]:
     ]
 
 
+# What the databases do differently is tested beside each command; here every second counts.
+_ON_BOTH = pytest.mark.parametrize(
+    "databases", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
+)
+
 # The first of these change what others look at.
 _LAST: Final = ("stuck-order", "psp-down", "open-case", "float-drift")
 
@@ -126,9 +131,7 @@ async def _case(world: World, kind: str) -> str:
     return str((await world.rows(cases, cases.c.kind == kind))[-1]["id"])
 
 
-@pytest.mark.parametrize(
-    "databases", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True
-)
+@_ON_BOTH
 async def test_beside_a_node_that_pays_out(
     open_world: OpenWorld, open_terminal: OpenTerminal
 ) -> None:
@@ -214,6 +217,7 @@ async def test_over_card_payments(open_world: OpenWorld, open_terminal: OpenTerm
         await cards.stop()
 
 
+@_ON_BOTH
 async def test_after_the_database_was_lost(
     open_world: OpenWorld, open_terminal: OpenTerminal, databases: Databases
 ) -> None:

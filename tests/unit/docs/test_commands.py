@@ -3,6 +3,7 @@ list names, or it stands in the list of what cannot run here, and then what it n
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from itertools import pairwise
@@ -85,11 +86,13 @@ def test_pages_with_a_scene_of_their_own_have_commands() -> None:
     assert {*PAYMENTS, *RESTORE, *SIMULATION} <= names
 
 
+@functools.cache
 def _compose() -> dict[str, Any]:
     read: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
     return read
 
 
+@functools.cache
 def _objects() -> set[str]:
     """``kind/name`` of what the manifests make, and their labels as ``name=value``."""
     found = set()
