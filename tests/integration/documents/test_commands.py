@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -80,6 +81,10 @@ SAYS: Final[Mapping[str, str]] = {
 Values = Callable[[list[str]], Awaitable[Mapping[str, str]]]
 
 
+_BUSY: Final = "is being worked on at this moment: try again shortly"
+_PATIENCE_S: Final = 60.0
+
+
 async def _type(terminal: Terminal, page: Path, values: Values) -> int:
     """Type the page's commands; how many there were."""
     count = 0
@@ -87,7 +92,12 @@ async def _type(terminal: Terminal, page: Path, values: Values) -> int:
         if listed(words) is not None:
             continue
         given = await values(words)
-        code, said = await terminal.run([given.get(word, word) for word in words])
+        typed = [given.get(word, word) for word in words]
+        code, said = await terminal.run(typed)
+        until = time.monotonic() + _PATIENCE_S
+        while code != 0 and _BUSY in said and time.monotonic() < until:
+            await asyncio.sleep(0.2)  # as it asks for
+            code, said = await terminal.run(typed)
         line = line_of(words)
         promised = max((each for each in SAYS if line.startswith(each)), key=len, default=None)
         fits = promised is None or "--help" in words or re.search(SAYS[promised], said)
