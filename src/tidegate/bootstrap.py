@@ -183,8 +183,9 @@ async def build(
     executor: Callable[[str], Executor] = ThreadExecutor,
     connector: ConnectorFactory = _connector,
     metrics: Metrics | None = None,
+    mark: str = "",
 ) -> Application:
-    """Build the application over a migrated database.
+    """Build the application over a migrated database. ``mark`` is for its connections' name.
 
     ``clock``, ``randomness``, ``executor`` and ``connector`` are the seams of a simulation, which
     also shares the ``metrics`` of many lives.
@@ -193,7 +194,10 @@ async def build(
     randomness = randomness or Randomness(clock)
     metrics = metrics or Metrics(__version__)
     database = open_database(
-        settings.database.url, clock, executor=executor, pool_size=settings.database.pool_size
+        settings.database.url.marked(mark),
+        clock,
+        executor=executor,
+        pool_size=settings.database.pool_size,
     )
     node_id = await database.read(read_node_id)
     if settings.node.node_id not in {None, node_id}:

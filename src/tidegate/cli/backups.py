@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from tidegate.bootstrap import build
 from tidegate.cli.arguments import needed_text, operator
-from tidegate.cli.database import command_settings, inline, read, with_database, write
+from tidegate.cli.database import command_settings, read, with_database, write
 from tidegate.cli.output import (
     NO,
     JsonOption,
@@ -23,6 +23,7 @@ from tidegate.cli.output import (
     say,
     show_table,
 )
+from tidegate.cli.schema import inline
 from tidegate.cli.serve import run
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database

@@ -7,16 +7,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tidegate import migrations
 from tidegate.cases.readings import open_cases
-from tidegate.cli.database import away, inline, missing_file
 from tidegate.cli.ledger import UNSEALED_TOO_LONG_MS
 from tidegate.cli.output import duration
+from tidegate.cli.schema import UNUSABLE, away, inline, missing_file
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database, open_database
 from tidegate.db.identity import read_node_id
@@ -95,20 +92,20 @@ async def check_database(settings: Settings) -> Found:
     clock = SystemClock()
     database = open_database(url, clock, executor=inline, pool_size=2)
     try:
-        if not await migrations.is_current(database):
-            return _unusable(
-                f"{url.display} has another schema than this program.", "Run `tidegate migrate`."
-            )
+        if why := await database.read(migrations.misfit):
+            fault, _, next_ = f"{url.display} {why}".partition(": ")
+            return _unusable(f"{fault}.", f"{next_[0].upper()}{next_[1:]}")
+        note = await database.read(migrations.note)
         ahead_ms = await _clock_ahead_ms(database, clock)
         found = await database.read(lambda c: _look(c, clock.now_ms()))
-    except (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError) as error:
+    except UNUSABLE as error:
         if (fault := away(url, error)) is None:
             raise
         return _unusable(fault, "Start it, or correct DATABASE_URL.")
     finally:
         await database.close()
-    notes = " ".join(url.notes)
-    reached = Check("database", Verdict.OK, f"{url.display}, migrated. {notes}".strip())
+    notes = " ".join((note, *url.notes))
+    reached = Check("database", Verdict.OK, f"{url.display}, {notes}")
     checks = (reached, _clock_check(ahead_ms, url.dialect), *found[0])
     return Found(checks, usable=True, chores=found[1])
 

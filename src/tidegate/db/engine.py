@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
+import asyncpg
 from sqlalchemy import (
     ARRAY,
     URL,
@@ -35,6 +36,7 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.util import LRUCache
@@ -49,12 +51,15 @@ __all__ = [
     "ThreadExecutor",
     "any_of",
     "any_values",
+    "is_stale_plan",
     "open_database",
 ]
 
 T = TypeVar("T")
 
 _READERS = 2
+# How often a reading is begun anew that met a statement prepared for another schema.
+_STALE_TRIES = 3
 # Writes find all their rows by keys. A plan that was made while a table was nearly empty, and kept
 # with its prepared statement, would read the grown table from end to end until the next ANALYZE
 # (measured: 70 ms a group); so the transaction's first statement rules that out, up to its commit.
@@ -121,6 +126,19 @@ class Database(Protocol):
         """
         ...
 
+    async def write_around(
+        self,
+        before: Callable[[Connection], object],
+        beside: Callable[[Connection], object],
+        after: Callable[[Connection], T],
+    ) -> T:
+        """Run ``before`` and ``after`` in one transaction, and ``beside`` between them on another
+        connection, each statement for itself. For migrations.
+
+        On SQLite, where one connection writes, all of it is one transaction.
+        """
+        ...
+
     def now_ms(self, connection: Connection) -> int:
         """The instant that leases and due rows are compared with."""
         ...
@@ -180,6 +198,19 @@ class SqliteDatabase:
     async def write(self, work: Callable[[Connection], T]) -> T:
         return await self._writer.run(lambda: _in_transaction(self._write_engine, work))
 
+    async def write_around(
+        self,
+        before: Callable[[Connection], object],
+        beside: Callable[[Connection], object],
+        after: Callable[[Connection], T],
+    ) -> T:
+        def all_(connection: Connection) -> T:
+            before(connection)
+            beside(connection)
+            return after(connection)
+
+        return await self.write(all_)
+
     def now_ms(self, connection: Connection) -> int:
         return self._clock.now_ms()
 
@@ -213,16 +244,26 @@ class PostgresqlDatabase:
         )
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        async with self._reading.connect() as connection:
-            return await connection.run_sync(work)
+        return await _anew(self._reading, work)
 
     async def fetch(self, work: Callable[[Connection], T]) -> T:
-        async with self._fetching.connect() as connection:
-            return await connection.run_sync(work)
+        return await _anew(self._fetching, work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
+
+    async def write_around(
+        self,
+        before: Callable[[Connection], object],
+        beside: Callable[[Connection], object],
+        after: Callable[[Connection], T],
+    ) -> T:
+        async with self._engine.begin() as connection:
+            await connection.run_sync(before)
+            async with self._fetching.connect() as other:
+                await other.run_sync(beside)
+            return await connection.run_sync(after)
 
     def now_ms(self, connection: Connection) -> int:
         return int(connection.execute(_NOW_POSTGRESQL).scalar_one())
@@ -242,6 +283,27 @@ def open_database(
     if url.dialect == "sqlite":
         return SqliteDatabase(url.path, clock, executor)
     return PostgresqlDatabase(url, pool_size)
+
+
+def is_stale_plan(error: DBAPIError) -> bool:
+    """A migration has changed the type of a column that a prepared statement answers with.
+
+    The transaction is void, nothing of it was written, and whoever tries again prepares anew.
+    """
+    cause = getattr(error.orig, "__cause__", None)
+    return isinstance(cause, asyncpg.InvalidCachedStatementError)
+
+
+async def _anew(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+    """Read on a connection of ``engine``, once more if its prepared statements are stale."""
+    for tries_left in reversed(range(_STALE_TRIES)):
+        try:
+            async with engine.connect() as connection:
+                return await connection.run_sync(work)
+        except DBAPIError as error:
+            if not tries_left or not is_stale_plan(error):
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:

@@ -15,7 +15,7 @@ from tests.integration.cli.world import ACCOUNT, FULFILLED, HELD, NAME, fill
 from tests.support.databases import Prepare
 from tidegate import migrations
 from tidegate.cases.tables import cases
-from tidegate.cli.database import inline
+from tidegate.cli.schema import inline
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database, open_database
 from tidegate.db.exchanges import exchanges
