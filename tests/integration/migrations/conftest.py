@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.migrations.nextversion import add_migrations, copy_migrations
+from tests.support.next_version import add_migrations, copy_migrations
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database, open_database
 from tidegate.db.url import parse

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from tests.integration.migrations.nextversion import EXPANDS, migration
+from tests.support.next_version import COLUMN, migration
 from tidegate import migrations
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database, PostgresqlDatabase, open_database
@@ -20,7 +20,7 @@ HEAD = migrations.head()
 INDEX = "ix_exchanges_next"
 BecomeNext = Callable[[dict[str, str]], None]
 FILES = {
-    "0090": migration("0090", HEAD, **EXPANDS),
+    "0090": migration("0090", HEAD, **COLUMN),
     "0091": migration(
         "0091",
         "0090",

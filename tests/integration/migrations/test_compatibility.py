@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Connection, inspect, select, text
 
-from tests.integration.migrations.nextversion import EXPANDS, migration
+from tests.support.next_version import COLUMN, migration
 from tidegate import __version__, migrations
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database, open_database
@@ -33,7 +33,7 @@ BecomeNext = Callable[[dict[str, str]], None]
 
 
 def _expand() -> dict[str, str]:
-    return {NEXT: migration(NEXT, HEAD, **EXPANDS)}
+    return {NEXT: migration(NEXT, HEAD, **COLUMN)}
 
 
 def _contract(oldest_code: str) -> dict[str, str]:
