@@ -158,6 +158,8 @@ def others_that_run(connection: Connection) -> list[Code]:
     """The code of each connection to this database that carries a mark (PostgreSQL)."""
     if connection.dialect.name != "postgresql":
         return []
+    # Within a transaction the server tells what it told before, unless it is asked to forget.
+    connection.execute(text("SELECT pg_stat_clear_snapshot()"))
     names = connection.execute(
         text("SELECT application_name FROM pg_stat_activity WHERE datname = current_database()")
     ).scalars()

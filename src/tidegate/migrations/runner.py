@@ -119,6 +119,7 @@ async def downgrade(database: Database, to: str) -> None:
             command.downgrade(config(connection), to)
         # Going "down" to what is newer changes nothing.
         write_record(connection, known, read_schema(connection).revision)
+        _nobody_is_stranded(connection, known, target)
 
     await _patiently(lambda: database.write(run))
 
@@ -142,6 +143,8 @@ def _advance(target: str, node_id: str | None, connection: Connection) -> _Advan
         return _Advanced(identity, aside=pending[0])
     _nobody_is_stranded(connection, known, pending[0].revision)
     _run(connection, pending[0].revision, schema)
+    # Whoever has come meanwhile has read the record that is still in force.
+    _nobody_is_stranded(connection, known, pending[0].revision)
     return _Advanced(identity, done=len(pending) == 1)
 
 
@@ -190,6 +193,7 @@ async def _aside(database: Database, migration: Migration) -> None:
         scripts = ScriptDirectory.from_config(config())
         MigrationContext.configure(connection).stamp(scripts, migration.revision)
         write_record(connection, chain(), migration.revision)
+        _nobody_is_stranded(connection, chain(), migration.revision)
 
     try:
         await database.write_around(before, beside, after)
