@@ -103,8 +103,8 @@ def upgrade_within(connection: Connection) -> None:
 async def downgrade(database: Database, to: str) -> None:
     """Take the database back to revision ``to`` (``base``: an empty database).
 
-    Raises ``ConfigurationError`` when this code does not know the database's revision, or
-    processes are connected that would not run on the result.
+    Raises ``ConfigurationError`` when this code does not know the database's revision, when that
+    is below ``to``, or when processes are connected that would not run on the result.
     """
     known = chain()
     target = None if to == "base" else known.find(to)
@@ -114,11 +114,17 @@ async def downgrade(database: Database, to: str) -> None:
         schema = read_schema(connection)
         if schema.revision is not None and schema.revision not in known.revisions:
             raise ConfigurationError([f"The database {sentence(schema, our_code())}"])
+        if target is not None and known.after(schema.revision, target):
+            raise ConfigurationError(
+                [
+                    f"The schema is {schema.revision or 'empty'}, which is below {target}: up goes "
+                    "`tidegate migrate --to`."
+                ]
+            )
         _nobody_is_stranded(connection, known, target)
         with _plainly(connection):
             command.downgrade(config(connection), to)
-        # Going "down" to what is newer changes nothing.
-        write_record(connection, known, read_schema(connection).revision)
+        write_record(connection, known, target)
         _nobody_is_stranded(connection, known, target)
 
     await _patiently(lambda: database.write(run))

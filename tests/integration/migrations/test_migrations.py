@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from tidegate import migrations
 from tidegate.db.engine import Database
 from tidegate.db.identity import read_node_id
+from tidegate.errors import ConfigurationError
 
 
 def _tables(connection: Connection) -> set[str]:
@@ -39,6 +40,14 @@ async def test_up_down_and_up_again(database: Database) -> None:
     assert await database.read(migrations.current) is None
     await migrations.upgrade(database)
     assert await database.read(migrations.current) == migrations.head()
+
+
+async def test_down_is_not_up(database: Database) -> None:
+    """A way down to what is above is refused, and leaves the schema as it is."""
+    await migrations.upgrade(database, to="0002")
+    with pytest.raises(ConfigurationError, match="below 0003"):
+        await migrations.downgrade(database, "0003")
+    assert await database.read(migrations.current) == "0002"
 
 
 async def test_the_models_are_what_the_migrations_made(database: Database) -> None:
