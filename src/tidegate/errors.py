@@ -52,6 +52,7 @@ developers, ``sentence`` is what a caller reads). ::
     │   ├── PspsUnavailable         PSP_ERROR
     │   └── SwitchedOff             SWITCHED_OFF
     ├── NotFound                    not_found
+    ├── DataUnreadable              data_unreadable
     ├── WriteRefused                write_refused      (nothing of the unit was written)
     │   ├── Stale                   stale
     │   ├── AlreadyExists           already_exists
@@ -79,6 +80,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "CurrencyNotEnabled",
+    "DataUnreadable",
     "DuplicateOrder",
     "EmailTaken",
     "FloorBroken",
@@ -296,6 +298,13 @@ class NotFound(TidegateError):
 
     code = "not_found"
     sentence = "There is nothing under this id."
+
+
+class DataUnreadable(TidegateError):
+    """A value that is kept encrypted cannot be opened where it stands."""
+
+    code = "data_unreadable"
+    sentence = "A value in the database cannot be decrypted."
 
 
 class Forbidden(TidegateError):

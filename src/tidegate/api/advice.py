@@ -178,6 +178,11 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "The operator looks at the case that was opened: the state table forbids this.",
         Retry.CHANGED,
     ),
+    "data_unreadable": Advice(
+        "The operator gives the key back that the value was encrypted under; without one that "
+        "fits, the row was damaged or moved.",
+        Retry.NONE,
+    ),
     "ledger_fault": Advice("The operator runs `tidegate ledger audit` at once.", Retry.NONE),
     "unbalanced": Advice("The operator runs `tidegate ledger audit` at once.", Retry.NONE),
     "node_failed": Advice("Read the end of the log that the message shows.", Retry.NONE),

@@ -26,6 +26,7 @@ from tidegate.errors import (
     ConfigurationError,
     Conflict,
     CurrencyNotEnabled,
+    DataUnreadable,
     DuplicateOrder,
     Forbidden,
     IdempotencyKeyRequired,
@@ -106,6 +107,7 @@ STATUS: Final[Mapping[type[TidegateError], int]] = {
     Unavailable: 503,
     WriteRefused: 503,
     ConfigurationError: 500,
+    DataUnreadable: 500,
     LedgerFault: 500,
     TidegateError: 500,
 }

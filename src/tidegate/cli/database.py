@@ -33,11 +33,13 @@ from tidegate import migrations
 from tidegate.cli.serve import run
 from tidegate.clock import SystemClock
 from tidegate.db.committer import Committer, Unit
+from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import Database, InlineExecutor, open_database
 from tidegate.db.url import DatabaseUrl
 from tidegate.errors import ConfigurationError
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
+from tidegate.settings.rules import cipher_of
 
 __all__ = ["away", "command_settings", "inline", "missing_file", "read", "with_database", "write"]
 
@@ -50,14 +52,14 @@ def command_settings() -> Settings:
     return load()
 
 
-def read(settings: Settings, work: Callable[[Connection], T]) -> T:
+def read(settings: Settings, work: Callable[[Connection], T], *, needs_keys: bool = True) -> T:
     """Run ``work`` in one read-only transaction. Raises ``ConfigurationError`` when the database
-    is away or has another schema."""
+    is away or has another schema, or the settings lack a key of its data."""
 
     async def use(database: Database) -> T:
         return await database.read(work)
 
-    return with_database(settings, use)
+    return with_database(settings, use, needs_keys=needs_keys)
 
 
 def write(settings: Settings, unit: Unit) -> list[Any]:
@@ -74,19 +76,24 @@ def write(settings: Settings, unit: Unit) -> list[Any]:
     return with_database(settings, use)
 
 
-def with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -> T:
-    """Open the database, see that it is migrated, use it, close it."""
+def with_database(
+    settings: Settings, use: Callable[[Database], Awaitable[T]], *, needs_keys: bool = True
+) -> T:
+    """Open the database, see that it is migrated and can be read, use it, close it."""
     url = settings.database.url
 
     async def go() -> T:
         if fault := missing_file(url):
             raise ConfigurationError([fault])
-        database = open_database(url, SystemClock(), executor=inline, pool_size=2)
+        cipher = cipher_of(settings)
+        database = open_database(url, SystemClock(), executor=inline, pool_size=2, cipher=cipher)
         try:
             if not await migrations.is_current(database):
                 raise ConfigurationError(
                     [f"{url.display} has another schema than this program: run `tidegate migrate`."]
                 )
+            if needs_keys:
+                await database.read(lambda c: check_keys(c, cipher))
             return await use(database)
         except (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError) as error:
             if (fault := away(url, error)) is None:

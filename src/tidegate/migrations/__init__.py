@@ -20,11 +20,11 @@ from sqlalchemy.exc import DBAPIError
 
 from tidegate.cases import switches as _switches
 from tidegate.cases import tables as _cases
-from tidegate.db import exchanges, idempotency, identity, inbox, quarantine
+from tidegate.db import data_keys, exchanges, idempotency, identity, inbox, quarantine
 from tidegate.db.base import metadata
 from tidegate.db.engine import Database
 from tidegate.db.identity import write_node_id
-from tidegate.errors import Unavailable
+from tidegate.errors import ConfigurationError, Unavailable
 from tidegate.ledger import tables as _ledger
 from tidegate.payments import tables as _payments
 from tidegate.payouts import tables as _payouts
@@ -41,6 +41,7 @@ _TABLES = (
     _switches,
     _users,
     _work,
+    data_keys,
     exchanges,
     idempotency,
     identity,
@@ -53,6 +54,8 @@ _LOCK_WAIT_MS = 2_000
 _NO_LOCK = "55P03"
 _TRIES = 30
 _PAUSE_S = 1.0
+# The revision that knows of encrypted values.
+_ENCRYPTS = "0005"
 
 T = TypeVar("T")
 
@@ -111,9 +114,23 @@ async def downgrade(database: Database, to: str) -> None:
 
     def run(connection: Connection) -> None:
         _lock(connection)
+        _refuse_encrypted(connection, to)
         command.downgrade(_config(connection), to)
 
     await _patiently(database, run)
+
+
+def _refuse_encrypted(connection: Connection, to: str) -> None:
+    """The version below the list of keys takes what is encrypted for plain."""
+    scripts, now = ScriptDirectory.from_config(_config()), current(connection)
+    passed = {each.revision for each in scripts.iterate_revisions(now, to)} if now else set()
+    if _ENCRYPTS in passed and data_keys.known_keys(connection):
+        raise ConfigurationError(
+            [
+                "DATA_KEY: values are encrypted, and the version below cannot read them. Remove "
+                "DATA_KEY, set DATA_KEY_PREVIOUS to it, run `tidegate data rekey`, then go down."
+            ]
+        )
 
 
 async def _patiently(database: Database, run: Callable[[Connection], T]) -> T:
