@@ -52,6 +52,7 @@ developers, ``sentence`` is what a caller reads). ::
     │   ├── PspsUnavailable         PSP_ERROR
     │   └── SwitchedOff             SWITCHED_OFF
     ├── NotFound                    not_found
+    ├── DataKeyMissing              data_key_missing
     ├── DataUnreadable              data_unreadable
     ├── WriteRefused                write_refused      (nothing of the unit was written)
     │   ├── Stale                   stale
@@ -80,6 +81,7 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "CurrencyNotEnabled",
+    "DataKeyMissing",
     "DataUnreadable",
     "DuplicateOrder",
     "EmailTaken",
@@ -300,8 +302,15 @@ class NotFound(TidegateError):
     sentence = "There is nothing under this id."
 
 
+class DataKeyMissing(TidegateError):
+    """A value is encrypted under a key that this process was not given; another one may have it."""
+
+    code = "data_key_missing"
+    sentence = "A value in the database is encrypted under a key that is not given here."
+
+
 class DataUnreadable(TidegateError):
-    """A value that is kept encrypted cannot be opened where it stands."""
+    """A value that is kept encrypted does not open where it stands: no process can read it."""
 
     code = "data_unreadable"
     sentence = "A value in the database cannot be decrypted."

@@ -178,9 +178,11 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "The operator looks at the case that was opened: the state table forbids this.",
         Retry.CHANGED,
     ),
+    "data_key_missing": Advice(
+        "The operator gives this process the key: `DATA_KEY` or `DATA_KEY_PREVIOUS`.", Retry.NONE
+    ),
     "data_unreadable": Advice(
-        "The operator gives the key back that the value was encrypted under; without one that "
-        "fits, the row was damaged or moved.",
+        "The operator finds out who wrote to the database: the value was damaged or moved.",
         Retry.NONE,
     ),
     "ledger_fault": Advice("The operator runs `tidegate ledger audit` at once.", Retry.NONE),

@@ -13,7 +13,6 @@ def unreadable(subject: str, error: DataUnreadable) -> OpenCase:
     return OpenCase(
         "data_unreadable",
         subject,
-        f"{error.detail} Nothing is done with it. Give the key back if one is missing; otherwise "
-        "find out who wrote to the database.",
+        f"{error.detail} Nothing is done with it. Find out who wrote to the database.",
         "high",
     )

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy import JSON, Column, Connection, LargeBinary, Table
 
-from tidegate.errors import DataUnreadable
+from tidegate.errors import DataKeyMissing, DataUnreadable
 
 __all__ = [
     "ENCRYPTED",
@@ -68,8 +68,8 @@ class Cipher:
     def __init__(self, current: str | None = None, previous: Iterable[str] = ()) -> None:
         self.current_id = None if current is None else _id_of(current)
         """What the values name the current key by; ``None``: there is none."""
-        self.noted = False
-        """The current key is known to be in the database's list of keys (``db.data_keys``)."""
+        self.noted_ms: int | None = None
+        """When the current key was last seen in the database's list of keys (``db.data_keys``)."""
         secrets = [*([] if current is None else [current]), *previous]
         self._keys = {
             _id_of(secret): AESSIV(_derived(secret, _KEY_PURPOSE, 64)) for secret in secrets
@@ -96,7 +96,8 @@ class Cipher:
     def plain(self, row: Mapping[Any, Any], column: Column[Any]) -> Any:
         """The value of ``column`` in ``row``, which has its ``id``, as it was before encryption.
 
-        Raises ``DataUnreadable`` when no key that is given opens it here.
+        Raises ``DataKeyMissing`` when its key is not given: while a key is changed, a process that
+        has it goes on with the row; and ``DataUnreadable`` when it does not open under its key.
         """
         value = row[column.name]
         key_id = key_of(value)
@@ -105,7 +106,7 @@ class Cipher:
         place = _place(column, row["id"])
         key = self._keys.get(key_id)
         if key is None:
-            raise DataUnreadable(
+            raise DataKeyMissing(
                 f"{place} is encrypted under the key {key_id}, which neither DATA_KEY nor "
                 "DATA_KEY_PREVIOUS is."
             )
@@ -128,12 +129,12 @@ class Cipher:
             if column.name in shown:
                 try:
                     shown[column.name] = self.plain(row, column)
-                except DataUnreadable:
+                except (DataKeyMissing, DataUnreadable):
                     shown[column.name] = _instead(column)
         return shown
 
     def shown_or_none(self, row: Mapping[Any, Any], column: Column[Any]) -> dict[str, Any]:
-        """A copy of ``row`` with this one opened, or ``None`` in its place."""
+        """A copy of ``row`` with this one opened, or ``None`` in its place if it does not open."""
         try:
             return {**row, column.name: self.plain(row, column)}
         except DataUnreadable:

@@ -25,6 +25,9 @@ data_keys = Table(
     Column("first_used_at", Millis, nullable=False),
 )
 
+# A key may be taken out of the list while a forgotten process still writes under it.
+_LOOK_AGAIN_MS = 10_000
+
 _known = select(data_keys.c.id)
 _insert = {
     "postgresql": postgresql.insert(data_keys).on_conflict_do_nothing(index_elements=["id"]),
@@ -39,11 +42,13 @@ def known_keys(connection: Connection) -> frozenset[str]:
 
 def note_key(connection: Connection, cipher: Cipher, now_ms: int) -> None:
     """Have the current key written down before, or with, what it encrypts."""
-    if cipher.noted or cipher.current_id is None:
+    if cipher.current_id is None:
+        return
+    if cipher.noted_ms is not None and 0 <= now_ms - cipher.noted_ms < _LOOK_AGAIN_MS:
         return
     if cipher.current_id in known_keys(connection):
         # Committed by an earlier transaction; our own insert could still be rolled back.
-        cipher.noted = True
+        cipher.noted_ms = now_ms
         return
     values = {"id": cipher.current_id, "first_used_at": now_ms}
     connection.execute(_insert[connection.dialect.name], values)

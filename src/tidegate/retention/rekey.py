@@ -19,7 +19,7 @@ from tidegate.db.data_keys import forget_keys, note_key
 from tidegate.db.engine import Database, any_of, any_values
 from tidegate.db.exchanges import exchanges
 from tidegate.db.inbox import inbox
-from tidegate.errors import DataUnreadable
+from tidegate.errors import DataKeyMissing, DataUnreadable
 from tidegate.payouts.tables import attempts, found_transfers, observations, offers, payouts
 
 __all__ = ["ENCRYPTED_TABLES", "ForgetKeys", "Rekey", "Rekeyed"]
@@ -119,7 +119,7 @@ class RekeyBatch:
                     continue
                 try:
                     opened[column.name] = self._cipher.plain(row, column)
-                except DataUnreadable:
+                except (DataKeyMissing, DataUnreadable):
                     answer.unreadable += 1
             if opened:
                 answer.values += len(opened)

@@ -22,7 +22,7 @@ from tidegate.db.engine import open_database
 from tidegate.db.exchanges import exchanges
 from tidegate.db.inbox import inbox
 from tidegate.db.url import parse
-from tidegate.errors import ConfigurationError
+from tidegate.errors import ConfigurationError, DataKeyMissing
 from tidegate.payouts.readings import find_payout
 from tidegate.payouts.states import AttemptState, State
 from tidegate.payouts.story import read_story
@@ -73,6 +73,11 @@ async def _everything(world: World) -> bytes:
         return b"".join(file.read_bytes() for file in files if file.exists())
     texts: list[str] = await world.read(lambda c: list(_texts(c)))
     return "\n".join(texts).encode()
+
+
+def _broken(key: str) -> str:
+    """What nobody can have written with this key."""
+    return f"encrypted:{Cipher(key).current_id}:AAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 
 async def _use(world: World, *keys: str) -> Mapping[str, int]:
@@ -219,7 +224,7 @@ async def test_an_account_that_cannot_be_compared_is_held(open_world: OpenWorld)
     for order_id in (open_, over):
         await hands.sent(order_id, AttemptState.PENDING)
     await hands.to_its_end(over)
-    swap = update(attempts).values(account_number="encrypted:00000000:AAAA")
+    swap = update(attempts).values(account_number=_broken(KEY))
     await world.execute(lambda c: c.execute(swap))
 
     held = await hands.look_up(open_)
@@ -239,7 +244,7 @@ async def test_a_webhook_that_cannot_be_read_is_put_aside(open_world: OpenWorld)
     await hands.sent(order_id, AttemptState.PENDING)
     await hands.delivered()
     (kept, *_) = await world.rows(inbox)
-    spoil = {"body": b"encrypted:00000000:\0", "kind": "read:lenco", "due_at": 0, "state": "kept"}
+    spoil = {"body": _broken(KEY).encode(), "kind": "read:lenco", "due_at": 0, "state": "kept"}
     await world.execute(
         lambda c: c.execute(update(inbox).where(inbox.c.id == kept["id"]).values(spoil))
     )
@@ -256,12 +261,35 @@ async def test_a_spec_order_that_cannot_be_read_is_not_accepted_blindly(
     """In the spec dialect the recipient came with the offer; damaged, the order is held."""
     hands = await _hands(open_world, AGGREGATOR_DIALECT="spec")
     order_id, _ = await _offer(hands.world, dialect="spec")
-    spoil = update(payouts).values(recipient="encrypted:00000000:AAAA")
+    spoil = update(payouts).values(recipient=_broken(KEY))
     await hands.world.execute(lambda c: c.execute(spoil))
     held = await hands.payout(order_id, "accept")
     assert held["state"] == State.HELD
-    assert "the key 00000000" in held["reason_text"]
+    assert "payouts.recipient" in held["reason_text"]
     assert hands.posts == 0
+
+
+async def test_a_process_without_the_new_key_leaves_the_row_to_others(
+    open_world: OpenWorld,
+) -> None:
+    """While a key is changed, one process still has the old one alone: what it cannot read it does
+    not hold, send or end; who has the key goes on with it."""
+    hands = await _hands(open_world)
+    world = hands.world
+    order_id, account = await _offer(world)
+    renewed = Hands(world, await world.idle(DATA_KEY=NEXT_KEY, DATA_KEY_PREVIOUS=KEY), hands.clock)
+    await renewed.node.app.directory.load(renewed.node.app.database)
+    before = await renewed.accepted(order_id)
+    claimed = await hands.claim(payouts, before)
+    with pytest.raises(DataKeyMissing, match=str(Cipher(NEXT_KEY).current_id)):
+        await hands.run(claimed)
+    left = await world.payout(order_id)
+    assert (left["state"], await world.attempts(order_id)) == (State.ACCEPTED, [])
+    assert await world.rows(cases) == []
+
+    await renewed.run(claimed)
+    await renewed.to_its_end(order_id)
+    assert [one.account_number for one in world.bank.transfers.values()] == [account]
 
 
 # -- switching on, changing, switching off --------------------------------------------------
@@ -382,7 +410,7 @@ async def test_a_found_transfer_that_cannot_be_read_is_held(open_world: OpenWorl
         "certain": False,
         "currency": "NGN",
         "amount": row["amount"],
-        "account_number": "encrypted:00000000:AAAA",
+        "account_number": _broken(KEY),
         "found_at": 1,
     }
     await world.execute(lambda c: c.execute(found_transfers.insert().values(lost)))

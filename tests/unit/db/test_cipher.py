@@ -10,7 +10,7 @@ from sqlalchemy import Column, MetaData, String, Table
 from tidegate.db.base import Account, Json, LongText
 from tidegate.db.cipher import ENCRYPTED, Cipher, encrypted_columns
 from tidegate.db.inbox import inbox
-from tidegate.errors import DataUnreadable
+from tidegate.errors import DataKeyMissing, DataUnreadable
 from tidegate.migrations import metadata
 from tidegate.payouts.tables import attempts, payouts
 from tidegate.retention.rekey import ENCRYPTED_TABLES
@@ -96,7 +96,7 @@ def test_another_key_is_named() -> None:
     row = _stored(notes, id="1", note="for one")
     needed = Cipher(KEY).current_id
     assert needed is not None
-    with pytest.raises(DataUnreadable, match=f"under the key {needed}"):
+    with pytest.raises(DataKeyMissing, match=f"under the key {needed}"):
         Cipher(OTHER).plain(row, notes.c.note)
     assert Cipher(OTHER, [KEY]).plain(row, notes.c.note) == "for one"
     assert Cipher(None, [KEY]).plain(row, notes.c.note) == "for one"
