@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import asyncpg
 import structlog
 import typer
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.exc import DBAPIError
 
 from tidegate import __version__, migrations
 from tidegate.api.app import make_app
@@ -23,6 +25,7 @@ from tidegate.api.http_protocol import BoundedHttp
 from tidegate.bootstrap import build
 from tidegate.cli.stopping import Stopping
 from tidegate.clock import SystemClock
+from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import open_database
 from tidegate.db.lock import ServingLock
 from tidegate.errors import ConfigurationError
@@ -30,6 +33,7 @@ from tidegate.monitoring.listener import Listener
 from tidegate.observability import sentry, tracing
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
+from tidegate.settings.rules import cipher_of
 from tidegate.workers.main import Worker
 
 __all__ = [
@@ -210,6 +214,7 @@ def serve(
     with ServingLock(settings.database.url):
         if auto_migrate:
             run(_migrate(settings, "head"))
+        run(_see_keys(settings))
         if workers > 1 or reload:
             unwatch()  # each of the processes has its own
             os.environ[NO_WORKER] = "1" if no_worker else ""
@@ -266,6 +271,20 @@ def migrate(
     typer.echo(
         f"Migrated {settings.database.url.display}." + (f" Node {node_id}." if node_id else "")
     )
+
+
+async def _see_keys(settings: Settings) -> None:
+    """Refuse in one sentence what every serving process would refuse by itself."""
+    cipher = cipher_of(settings)
+    database = open_database(settings.database.url, SystemClock(), pool_size=1)
+    try:
+        if await migrations.is_current(database):
+            await database.read(lambda c: check_keys(c, cipher))
+    except (DBAPIError, OSError, asyncpg.PostgresError) as error:
+        # It is away: the process that starts now has its own way with that.
+        log.info("start.keys_not_seen", error=type(error).__name__)
+    finally:
+        await database.close()
 
 
 async def _migrate(settings: Settings, to: str, down_to: str = "") -> str:

@@ -85,7 +85,8 @@ def test_without_the_key_nothing_is_read_wrongly(
     monkeypatch.setenv("DATA_KEY", _KEY)
     tidegate("data", "rekey")
     monkeypatch.setenv("DATA_KEY", _NEXT)
-    for command in (("orders", "list"), ("orders", "show", FULFILLED), ("data", "rekey")):
+    refused = [("orders", "list"), ("orders", "show", FULFILLED), ("data", "rekey"), ("serve",)]
+    for command in refused:
         ran = tidegate(*command)
         assert ran.code == 2
         assert _id(_KEY) in ran.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from sqlalchemy import Connection, MetaData, select, text, update
 
 from tests.integration.payouts.conftest import FULL, QUIET
 from tests.integration.payouts.hands import Hands
+from tests.support.programs import postgresql_programs
 from tests.support.world import OpenWorld, World
 from tidegate.bootstrap import build
 from tidegate.cases.tables import cases
@@ -65,14 +67,18 @@ def _texts(connection: Connection) -> Iterator[str]:
 
 
 async def _everything(world: World) -> bytes:
-    """What somebody finds who has the database's files (SQLite) or may read all its tables."""
+    """What somebody finds who has the database's files (SQLite), or a dump and all its tables."""
     url = parse(world.url)
     if url.dialect == "sqlite":
         await world.execute(lambda c: c.execute(text("SELECT 1")).all())
         files = [Path(url.path), Path(f"{url.path}-wal")]
         return b"".join(file.read_bytes() for file in files if file.exists())
     texts: list[str] = await world.read(lambda c: list(_texts(c)))
-    return "\n".join(texts).encode()
+    program = Path(postgresql_programs()) / "pg_dump"
+    dumping = await asyncio.create_subprocess_exec(program, world.url, stdout=subprocess.PIPE)
+    dumped, _ = await dumping.communicate()
+    assert dumping.returncode == 0
+    return "\n".join(texts).encode() + dumped
 
 
 def _broken(key: str) -> str:
@@ -115,6 +121,7 @@ async def test_the_right_account_is_paid_and_no_file_names_it(
         assert account.encode().hex().encode() not in found
     for word in (NAME, "Quackenbush"):
         assert word.encode() not in found
+        assert word.encode().hex().encode() not in found
     use = await _use(world, KEY)
     assert set(use) == {KEY}
     assert use[KEY] > len(made) * len(ENCRYPTED_ROWS)

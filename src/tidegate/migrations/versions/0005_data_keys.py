@@ -1,5 +1,4 @@
-"""Encryption of recipients' data: the keys that are in use, longer account columns, what an
-encrypted webhook is about.
+"""Encryption of recipients' data: keys in use, longer accounts, what a webhook is about.
 
 What it does to data: nothing. On PostgreSQL two columns of 64 characters become texts without a
 limit: a mark in the catalogue, no row is read or written. The code of the revision before runs on
