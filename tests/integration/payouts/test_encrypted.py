@@ -299,6 +299,44 @@ async def test_a_process_without_the_new_key_leaves_the_row_to_others(
     assert [one.account_number for one in world.bank.transfers.values()] == [account]
 
 
+async def test_an_offer_that_came_too_early_is_taken_up(open_world: OpenWorld) -> None:
+    """Its kept body opens a round when the report before has ended; one that does not open lapses,
+    with a case."""
+    hands = await _hands(open_world)
+    world = hands.world
+    good, account = await _offer(world)
+    bad, _ = await _offer(world)
+    due = {"state": "expired", "kind": "reoffer", "due_at": hands.clock.now_ms()}
+    busy = update(offers).values(meaning="busy")
+    await world.execute(lambda c: c.execute(update(payouts).values(due)))
+    await world.execute(lambda c: c.execute(busy))
+    spoil = busy.where(offers.c.order_id == bad).values(body=_broken(KEY))
+    await world.execute(lambda c: c.execute(spoil))
+
+    again = await hands.payout(good, "reoffer")
+    assert (again["state"], again["round"], again["kind"]) == (State.PENDING, 2, "accept")
+    lapsed = await hands.payout(bad, "reoffer")
+    assert (lapsed["state"], lapsed["kind"]) == (State.EXPIRED, None)
+    (case,) = await world.rows(cases)
+    assert (case["kind"], case["subject"]) == ("data_unreadable", lapsed["id"])
+    await hands.payout(good, "accept")
+    await hands.payout(good, "disburse:lenco")
+    assert [one.account_number for one in world.bank.transfers.values()] == [account]
+
+
+async def test_a_key_that_was_taken_out_too_early_is_put_back(open_world: OpenWorld) -> None:
+    """A process that nobody restarted still writes under the key: within ten seconds it is in the
+    list again, so that no later start does without it."""
+    hands = await _hands(open_world)
+    world = hands.world
+    await _offer(world)
+    (first,) = await world.rows(data_keys)
+    await world.execute(lambda c: c.execute(data_keys.delete()))
+    hands.clock.advance(11)
+    await _offer(world)
+    assert [row["id"] for row in await world.rows(data_keys)] == [first["id"]]
+
+
 # -- switching on, changing, switching off --------------------------------------------------
 
 
