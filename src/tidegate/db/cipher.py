@@ -151,7 +151,8 @@ class Cipher:
         if isinstance(column.type, LargeBinary):
             return self._beginning.encode() + key.encrypt(bytes(value), associated)
         if isinstance(column.type, JSON):
-            value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            # In ASCII: half of a surrogate pair has no bytes, and what others write may hold one.
+            value = json.dumps(value, separators=(",", ":"))
         made = key.encrypt(value.encode(), associated)
         return self._beginning + urlsafe_b64encode(made).decode()
 

@@ -16,7 +16,11 @@ from tidegate.payouts.tables import attempts, payouts
 from tidegate.retention.rekey import ENCRYPTED_TABLES
 
 KEY, OTHER = "k" * 32, "o" * 32
-RECIPIENT = {"account_identifier": "0123456789", "account_name": "Zoë Quackenbush", "memo": ""}
+RECIPIENT = {
+    "account_identifier": "0123456789",
+    "account_name": "Zoë Quackenbush",
+    "memo": "half of a pair: \ud83d",
+}
 
 notes = Table(
     "notes",
