@@ -26,6 +26,7 @@ from tidegate.cli.output import (
 from tidegate.cli.schema import inline
 from tidegate.cli.serve import run
 from tidegate.clock import SystemClock
+from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import Database
 from tidegate.db.quarantine import open_quarantine, quarantine_orders
 from tidegate.db.url import parse
@@ -246,6 +247,7 @@ async def _check(settings: Settings, *, wait: bool) -> Checked:
     app = await build(settings, executor=inline)
     app.committer.start()
     try:
+        await app.database.read(lambda c: check_keys(c, app.database.cipher))
         verb = Check(app)
         checked = await verb()
         while wait and checked.missing:

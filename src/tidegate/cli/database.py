@@ -23,10 +23,12 @@ from tidegate.cli.schema import UNUSABLE, away, inline, missing_file, refuse_mis
 from tidegate.cli.serve import run
 from tidegate.clock import SystemClock
 from tidegate.db.committer import Committer, Unit
+from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import Database, open_database
 from tidegate.errors import ConfigurationError
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
+from tidegate.settings.rules import cipher_of
 
 __all__ = ["command_settings", "read", "with_database", "write"]
 
@@ -39,14 +41,15 @@ def command_settings() -> Settings:
     return load()
 
 
-def read(settings: Settings, work: Callable[[Connection], T]) -> T:
+def read(settings: Settings, work: Callable[[Connection], T], *, needs_keys: bool = True) -> T:
     """Run ``work`` in one read-only transaction. Raises ``ConfigurationError`` when the database
-    is away or has a schema that this program does not run on."""
+    is away or has a schema that this program does not run on, or the settings lack a key of its
+    data."""
 
     async def use(database: Database) -> T:
         return await database.read(work)
 
-    return with_database(settings, use)
+    return with_database(settings, use, needs_keys=needs_keys)
 
 
 def write(settings: Settings, unit: Unit) -> list[Any]:
@@ -63,16 +66,21 @@ def write(settings: Settings, unit: Unit) -> list[Any]:
     return with_database(settings, use)
 
 
-def with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -> T:
-    """Open the database, see that this program runs on its schema, use it, close it."""
+def with_database(
+    settings: Settings, use: Callable[[Database], Awaitable[T]], *, needs_keys: bool = True
+) -> T:
+    """Open the database, see that this program runs on it and can read it, use it, close it."""
     url = settings.database.url
 
     async def go() -> T:
         if fault := missing_file(url):
             raise ConfigurationError([fault])
-        database = open_database(url, SystemClock(), executor=inline, pool_size=2)
+        cipher = cipher_of(settings)
+        database = open_database(url, SystemClock(), executor=inline, pool_size=2, cipher=cipher)
         try:
             await refuse_misfit(database, url)
+            if needs_keys:
+                await database.read(lambda c: check_keys(c, cipher))
             return await use(database)
         except UNUSABLE as error:
             if (fault := away(url, error)) is None:

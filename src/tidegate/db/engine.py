@@ -42,6 +42,7 @@ from sqlalchemy.pool import StaticPool
 from sqlalchemy.util import LRUCache
 
 from tidegate.clock import Clock
+from tidegate.db.cipher import Cipher
 from tidegate.db.url import DatabaseUrl
 
 __all__ = [
@@ -104,6 +105,7 @@ class Database(Protocol):
     """A database that can be read and written."""
 
     dialect: str
+    cipher: Cipher  # of the columns that are kept encrypted; ``cipher_of`` finds it too
     writers: int  # how many of our transactions may be under way at once
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -169,20 +171,23 @@ class SqliteDatabase:
     dialect = "sqlite"
     writers = 1
 
-    def __init__(self, path: str, clock: Clock, executor: Callable[[str], Executor]) -> None:
+    def __init__(
+        self, path: str, clock: Clock, executor: Callable[[str], Executor], cipher: Cipher
+    ) -> None:
+        self.cipher = cipher
         self._clock = clock
         self._writer = executor("tidegate-writer")
-        self._write_engine = _sqlite_engine(path, "BEGIN IMMEDIATE", query_only=False)
+        self._write_engine = _sqlite_engine(path, "BEGIN IMMEDIATE", cipher, query_only=False)
         self._readers: asyncio.Queue[tuple[Executor, Engine]] = asyncio.Queue()
         self._closing: list[tuple[Executor, Engine]] = [(self._writer, self._write_engine)]
         for number in range(_READERS):
             reader = (
                 executor(f"tidegate-reader-{number}"),
-                _sqlite_engine(path, "BEGIN", query_only=True),
+                _sqlite_engine(path, "BEGIN", cipher, query_only=True),
             )
             self._readers.put_nowait(reader)
             self._closing.append(reader)
-        self._fetch_engine = _sqlite_engine(path, None, query_only=True)
+        self._fetch_engine = _sqlite_engine(path, None, cipher, query_only=True)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         executor, engine = await self._readers.get()
@@ -228,7 +233,8 @@ class PostgresqlDatabase:
     # A second group is written while the first waits for the server's disk.
     writers = 2
 
-    def __init__(self, url: DatabaseUrl, pool_size: int) -> None:
+    def __init__(self, url: DatabaseUrl, pool_size: int, cipher: Cipher) -> None:
+        self.cipher = cipher
         self._engine: AsyncEngine = create_async_engine(
             url.sqlalchemy_url,
             connect_args=dict(url.connect_args),
@@ -236,6 +242,7 @@ class PostgresqlDatabase:
             max_overflow=0,
             pool_pre_ping=False,
             isolation_level="READ COMMITTED",
+            execution_options={"cipher": cipher},
         )
         self._fetching = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         # The same pool; both options are words in the BEGIN that is sent anyway.
@@ -278,11 +285,16 @@ def open_database(
     *,
     executor: Callable[[str], Executor] = ThreadExecutor,
     pool_size: int = 8,
+    cipher: Cipher | None = None,
 ) -> Database:
-    """Open the database that ``url`` names. Nothing is connected before the first use."""
+    """Open the database that ``url`` names. Nothing is connected before the first use.
+
+    Without a ``cipher`` everything is written plain, and nothing that is encrypted can be read.
+    """
+    cipher = cipher or Cipher()
     if url.dialect == "sqlite":
-        return SqliteDatabase(url.path, clock, executor)
-    return PostgresqlDatabase(url, pool_size)
+        return SqliteDatabase(url.path, clock, executor, cipher)
+    return PostgresqlDatabase(url, pool_size, cipher)
 
 
 def is_stale_plan(error: DBAPIError) -> bool:
@@ -315,7 +327,7 @@ _compiled: LRUCache[Any, Any] = LRUCache(1_000)
 _sqlite_dialects: dict[str, Dialect] = {}
 
 
-def _sqlite_engine(path: str, begin: str | None, *, query_only: bool) -> Engine:
+def _sqlite_engine(path: str, begin: str | None, cipher: Cipher, *, query_only: bool) -> Engine:
     engine = create_engine(
         # Not as text: a % or ? in the name would lead to another file.
         URL.create("sqlite+pysqlite", database=path),
@@ -327,7 +339,7 @@ def _sqlite_engine(path: str, begin: str | None, *, query_only: bool) -> Engine:
 
     # One dialect and one cache for all engines of the process: each statement is compiled once.
     engine.dialect = _sqlite_dialects.setdefault("", engine.dialect)
-    engine.update_execution_options(compiled_cache=_compiled)
+    engine.update_execution_options(compiled_cache=_compiled, cipher=cipher)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from tidegate.cases import switches as _switches
 from tidegate.cases import tables as _cases
-from tidegate.db import exchanges, idempotency, identity, inbox, quarantine
+from tidegate.db import data_keys, exchanges, idempotency, identity, inbox, quarantine
 from tidegate.db.base import metadata
 from tidegate.ledger import tables as _ledger
 from tidegate.migrations.compatibility import Fit, fit, our_code, our_mark, read_schema, sentence
@@ -43,6 +43,7 @@ _TABLES = (
     _switches,
     _users,
     _work,
+    data_keys,
     exchanges,
     idempotency,
     identity,

@@ -44,7 +44,7 @@ __all__ = [
     "write_record",
 ]
 
-OLDEST_SCHEMA = "0004"
+OLDEST_SCHEMA = "0005"
 """The oldest schema that this code runs on. It follows every migration that the code needs, and
 stays where it is for one that only takes away what the code no longer uses."""
 

@@ -24,6 +24,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, event, select, text
 from sqlalchemy.exc import DBAPIError
 
+from tidegate.db.data_keys import known_keys
 from tidegate.db.engine import Database
 from tidegate.db.identity import write_node_id
 from tidegate.errors import ConfigurationError, Unavailable
@@ -49,6 +50,8 @@ _LOCK = 7_391_402_217
 _LOCK_WAIT_MS = 2_000
 # PostgreSQL: no lock in time; a deadlock with the node's work, which is tried again too.
 _LET_GO = frozenset({"55P03", "40P01"})
+# The revision that knows of encrypted values.
+_ENCRYPTS = "0005"
 _TRIES = 30
 _PAUSE_S = 1.0
 _CONCURRENTLY = re.compile(r"((?:CREATE|DROP)(?: UNIQUE)? INDEX) CONCURRENTLY")
@@ -122,12 +125,27 @@ async def downgrade(database: Database, to: str) -> None:
                 ]
             )
         _nobody_is_stranded(connection, known, target)
+        _refuse_encrypted(connection, known, schema, target)
         with _plainly(connection):
             command.downgrade(config(connection), to)
         write_record(connection, known, target)
         _nobody_is_stranded(connection, known, target)
 
     await _patiently(lambda: database.write(run))
+
+
+def _refuse_encrypted(
+    connection: Connection, known: Chain, schema: Schema, target: str | None
+) -> None:
+    """The version below the list of keys takes what is encrypted for plain."""
+    left = {one.revision for one in known.up_to(schema.revision)[len(known.up_to(target)) :]}
+    if _ENCRYPTS in left and known_keys(connection):
+        raise ConfigurationError(
+            [
+                "DATA_KEY: values are encrypted, and the version below cannot read them. Remove "
+                "DATA_KEY, set DATA_KEY_PREVIOUS to it, run `tidegate data rekey`, then go down."
+            ]
+        )
 
 
 def _advance(target: str, node_id: str | None, connection: Connection) -> _Advanced:

@@ -20,6 +20,7 @@ from tidegate import migrations
 from tidegate.clock import SystemClock
 from tidegate.db.engine import open_database
 from tidegate.db.url import parse
+from tidegate.errors import ConfigurationError
 from tidegate.migrations import runner
 from tidegate.migrations.revisions import Kind, Migration, chain, config
 
@@ -132,6 +133,52 @@ def test_an_index_built_aside_is_named_and_alone() -> None:
     assert faults_of(statements_of(aside))
     assert faults_of(statements_of(aside), concurrently=("ix_other",))
     assert faults_of(statements_of(more), concurrently=("ix_new",))
+
+
+async def test_a_longer_text_is_no_other_table(database_url: str) -> None:
+    """PostgreSQL: an account's column that loses its limit keeps its file, so that no row is read
+    or written under the lock, and its rows stay; SQLite has no limit and no change."""
+    database = open_database(parse(database_url), SystemClock())
+    found = "INSERT INTO found_transfers VALUES ('f', 'p', 'r', 'o', 1, 'w', false, NULL, NULL, "
+    row = f"{found} NULL, '0123456789', NULL, 1, NULL)"
+
+    def files(connection: Connection) -> list[Any]:
+        if connection.dialect.name == "sqlite":
+            return []
+        names = "relname IN ('attempts', 'found_transfers') ORDER BY relname"
+        return list(
+            connection.execute(text(f"SELECT relfilenode FROM pg_class WHERE {names}")).scalars()  # noqa: S608 -- names of tables
+        )
+
+    try:
+        await migrations.upgrade(database, to="0004")
+        await database.write(lambda c: c.execute(text(row)))
+        before = await database.read(files)
+        await migrations.upgrade(database, to="0005")
+        assert await database.read(files) == before
+        longer = text("UPDATE found_transfers SET account_number = account_number || :more")
+        await database.write(lambda c: c.execute(longer, {"more": "9" * 80}))
+        kept = text("SELECT account_number FROM found_transfers")
+        assert len(await database.read(lambda c: c.execute(kept).scalar_one())) == 90
+    finally:
+        await database.close()
+
+
+async def test_going_down_is_refused_while_anything_is_encrypted(database_url: str) -> None:
+    """The version below would take it for plain: the sentence says how to bring it into the clear;
+    nothing is changed."""
+    database = open_database(parse(database_url), SystemClock())
+    used = text("INSERT INTO data_keys (id, first_used_at) VALUES ('0f1367a2', 1)")
+    try:
+        await migrations.upgrade(database, to="0005")
+        await database.write(lambda c: c.execute(used))
+        with pytest.raises(ConfigurationError, match="tidegate data rekey"):
+            await migrations.downgrade(database, "0004")
+        assert await database.read(migrations.current) == "0005"
+        await database.write(lambda c: c.execute(text("DELETE FROM data_keys")))
+        await migrations.downgrade(database, "0004")
+    finally:
+        await database.close()
 
 
 async def test_a_migration_does_not_queue_the_node_behind_it(
