@@ -17,6 +17,7 @@ from tidegate.adapters.notifier import HttpNotifier
 from tidegate.adapters.stripe.adapter import StripeCards
 from tidegate.clock import Clock, Randomness, SystemClock
 from tidegate.db.committer import Committer, Unit
+from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import Database, Executor, ThreadExecutor, open_database
 from tidegate.db.identity import read_node_id
 from tidegate.db.inbox import inbox
@@ -39,7 +40,7 @@ from tidegate.payouts.witness import Witness
 from tidegate.ports.aggregator import Aggregator
 from tidegate.ports.bank import Bank, ListedBank
 from tidegate.settings import Settings
-from tidegate.settings.rules import payment_rules_of, rules_of, user_rules_of
+from tidegate.settings.rules import cipher_of, payment_rules_of, rules_of, user_rules_of
 from tidegate.users.make import Users, make_users
 from tidegate.wire.dialect import Dialect
 from tidegate.work.claim import end_leases
@@ -93,7 +94,15 @@ class Application:
     kinds: tuple[str, ...] = ()
 
     async def open(self, periodic_ids: Sequence[str] = ()) -> None:
-        """Start the committer and make the rows exist that everything else changes."""
+        """Start the committer and make the rows exist that everything else changes.
+
+        Raises ``ConfigurationError`` when the settings lack a key of the data.
+        """
+        try:
+            await self.database.read(lambda c: check_keys(c, self.database.cipher))
+        except ConfigurationError:
+            await self.database.close()
+            raise
         if self.database.dialect == "sqlite":
             await self.database.write(self._take_over)
         self.committer.start()
@@ -183,8 +192,9 @@ async def build(
     executor: Callable[[str], Executor] = ThreadExecutor,
     connector: ConnectorFactory = _connector,
     metrics: Metrics | None = None,
+    mark: str = "",
 ) -> Application:
-    """Build the application over a migrated database.
+    """Build the application over a migrated database. ``mark`` is for its connections' name.
 
     ``clock``, ``randomness``, ``executor`` and ``connector`` are the seams of a simulation, which
     also shares the ``metrics`` of many lives.
@@ -193,7 +203,11 @@ async def build(
     randomness = randomness or Randomness(clock)
     metrics = metrics or Metrics(__version__)
     database = open_database(
-        settings.database.url, clock, executor=executor, pool_size=settings.database.pool_size
+        settings.database.url.marked(mark),
+        clock,
+        executor=executor,
+        pool_size=settings.database.pool_size,
+        cipher=cipher_of(settings),
     )
     node_id = await database.read(read_node_id)
     if settings.node.node_id not in {None, node_id}:

@@ -52,6 +52,8 @@ developers, ``sentence`` is what a caller reads). ::
     │   ├── PspsUnavailable         PSP_ERROR
     │   └── SwitchedOff             SWITCHED_OFF
     ├── NotFound                    not_found
+    ├── DataKeyMissing              data_key_missing
+    ├── DataUnreadable              data_unreadable
     ├── WriteRefused                write_refused      (nothing of the unit was written)
     │   ├── Stale                   stale
     │   ├── AlreadyExists           already_exists
@@ -79,6 +81,8 @@ __all__ = [
     "ConfigurationError",
     "Conflict",
     "CurrencyNotEnabled",
+    "DataKeyMissing",
+    "DataUnreadable",
     "DuplicateOrder",
     "EmailTaken",
     "FloorBroken",
@@ -296,6 +300,20 @@ class NotFound(TidegateError):
 
     code = "not_found"
     sentence = "There is nothing under this id."
+
+
+class DataKeyMissing(TidegateError):
+    """A value is encrypted under a key that this process was not given; another one may have it."""
+
+    code = "data_key_missing"
+    sentence = "A value in the database is encrypted under a key that is not given here."
+
+
+class DataUnreadable(TidegateError):
+    """A value that is kept encrypted does not open where it stands: no process can read it."""
+
+    code = "data_unreadable"
+    sentence = "A value in the database cannot be decrypted."
 
 
 class Forbidden(TidegateError):

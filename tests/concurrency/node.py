@@ -27,7 +27,7 @@ class Node:
         app = await build(load(env, env_file=None))
         worker = Worker(app, works=False)
         await app.open(worker.periodic.ids)
-        return cls(make_deps(app, migrated=True), worker)
+        return cls(make_deps(app), worker)
 
     def kinds(self) -> list[Kind]:
         """Every kind of work, as the worker has it."""

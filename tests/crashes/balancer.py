@@ -50,6 +50,11 @@ class Balancer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def hang_up(self) -> None:
+        """End every connection: callers that keep theirs meet all that are ready."""
+        for task in self._serving:
+            task.cancel()
+
     async def _ask(self, port: int) -> None:
         timeout = aiohttp.ClientTimeout(total=_ASK_S)
         async with aiohttp.ClientSession(timeout=timeout) as session:

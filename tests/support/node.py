@@ -149,7 +149,7 @@ class LocalNode:
         self.worker = Worker(self.app, works=self._works)
         await self.app.open(self.worker.periodic.ids)
         await self.worker.start()
-        self.deps = make_deps(self.app, migrated=True)
+        self.deps = make_deps(self.app)
         return self.deps
 
     async def _close(self, deps: Deps) -> None:

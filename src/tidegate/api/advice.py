@@ -178,6 +178,13 @@ ADVICE: Final[Mapping[str, Advice]] = {
         "The operator looks at the case that was opened: the state table forbids this.",
         Retry.CHANGED,
     ),
+    "data_key_missing": Advice(
+        "The operator gives this process the key: `DATA_KEY` or `DATA_KEY_PREVIOUS`.", Retry.NONE
+    ),
+    "data_unreadable": Advice(
+        "The operator finds out who wrote to the database: the value was damaged or moved.",
+        Retry.NONE,
+    ),
     "ledger_fault": Advice("The operator runs `tidegate ledger audit` at once.", Retry.NONE),
     "unbalanced": Advice("The operator runs `tidegate ledger audit` at once.", Retry.NONE),
     "node_failed": Advice("Read the end of the log that the message shows.", Retry.NONE),

@@ -32,7 +32,6 @@ class Deps:
     receive: Receive
     tell_status: TellStatus
     keep: Keep
-    migrated: bool
     stopping: bool = False
     shares_port: bool = False
 
@@ -53,7 +52,7 @@ class Deps:
         return self.app.telling.stream
 
 
-def make_deps(app: Application, *, migrated: bool, shares_port: bool = False) -> Deps:
+def make_deps(app: Application, *, shares_port: bool = False) -> Deps:
     """Build the verbs over the application's parts."""
     one = (app.database, app.committer, app.clock, app.randomness)
     return Deps(
@@ -61,7 +60,6 @@ def make_deps(app: Application, *, migrated: bool, shares_port: bool = False) ->
         receive=Receive(*one, app.rules, app.facts),
         tell_status=TellStatus(*one),
         keep=Keep(app.database, app.committer, app.randomness),
-        migrated=migrated,
         shares_port=shares_port,
     )
 

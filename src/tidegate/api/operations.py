@@ -9,6 +9,7 @@ from tidegate.api.deps import deps
 from tidegate.api.problems import json_response
 from tidegate.api.readings import read_background
 from tidegate.db.quarantine import is_quarantined
+from tidegate.migrations import Fit, fit_of
 from tidegate.monitoring.access import REFUSAL, may_read
 from tidegate.monitoring.readings import exposition
 from tidegate.observability.metrics import CONTENT_TYPE
@@ -25,7 +26,10 @@ async def ready(request: Request) -> Response:
     d = deps(request)
     now_ms = d.app.clock.now_ms()
     psps = tuple(d.app.banks)
+    schema = Fit.BEHIND
     try:
+        # In a transaction of its own: on another schema the other questions may have no answer.
+        schema = await d.app.database.read(fit_of)
         others = await d.app.database.read(
             lambda c: {
                 # It answers, keeps and looks, so it is to get requests; it moves nothing.
@@ -38,7 +42,7 @@ async def ready(request: Request) -> Response:
         database, others = "failed", {}
     own = {
         "database": database,
-        "migrations": "ok" if d.migrated else "behind",
+        "migrations": schema.value,
         "process": "stopping" if d.stopping else "ok",
     }
     able = all(state == "ok" for state in own.values())

@@ -26,6 +26,8 @@ from tidegate.errors import (
     ConfigurationError,
     Conflict,
     CurrencyNotEnabled,
+    DataKeyMissing,
+    DataUnreadable,
     DuplicateOrder,
     Forbidden,
     IdempotencyKeyRequired,
@@ -106,6 +108,8 @@ STATUS: Final[Mapping[type[TidegateError], int]] = {
     Unavailable: 503,
     WriteRefused: 503,
     ConfigurationError: 500,
+    DataKeyMissing: 500,
+    DataUnreadable: 500,
     LedgerFault: 500,
     TidegateError: 500,
 }

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from tidegate.cases.store import NoteAction
+from tidegate.db.cipher import cipher_of
 from tidegate.db.committer import Unit
 from tidegate.db.inbox import inbox
 from tidegate.db.rows import Change, Next
@@ -20,7 +21,7 @@ __all__ = ["list_inbox", "read_again", "show_inbox"]
 
 Row = Mapping[str, Any]
 
-_listed = [column for column in inbox.c if column is not inbox.c.body]
+_listed = [column for column in inbox.c if column.name not in ("body", "about")]
 
 
 def list_inbox(
@@ -31,7 +32,7 @@ def list_inbox(
     after: str | None = None,
     limit: int = 50,
 ) -> list[Row]:
-    """Kept webhooks, newest first, behind the id ``after``; all columns but the body."""
+    """Kept webhooks, newest first, behind the id ``after``; all columns but what they said."""
     wanted = select(*_listed).order_by(inbox.c.id.desc()).limit(limit)
     if source is not None:
         wanted = wanted.where(inbox.c.source == source)
@@ -45,7 +46,7 @@ def list_inbox(
 def show_inbox(connection: Connection, row_id: str) -> Row | None:
     """One of them, all columns."""
     row = connection.execute(select(inbox).where(inbox.c.id == row_id)).mappings().one_or_none()
-    return None if row is None else dict(row)
+    return None if row is None else cipher_of(connection).shown(row, inbox)
 
 
 def read_again(

@@ -10,6 +10,7 @@ from tidegate.cli import (
     balances,
     bench,
     cases,
+    data,
     demo,
     doctor,
     hmac,
@@ -57,6 +58,7 @@ backups.register(app)
 demo.register(app)
 balances.register(app)
 cases.register(app)
+data.register(app)
 hmac.register(app)
 ledger.register(app)
 orders.register(app)

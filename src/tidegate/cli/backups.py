@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select
 
 from tidegate.bootstrap import build
 from tidegate.cli.arguments import needed_text, operator
-from tidegate.cli.database import command_settings, inline, read, with_database, write
+from tidegate.cli.database import command_settings, read, with_database, write
 from tidegate.cli.output import (
     NO,
     JsonOption,
@@ -23,8 +23,10 @@ from tidegate.cli.output import (
     say,
     show_table,
 )
+from tidegate.cli.schema import inline
 from tidegate.cli.serve import run
 from tidegate.clock import SystemClock
+from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import Database
 from tidegate.db.quarantine import open_quarantine, quarantine_orders
 from tidegate.db.url import parse
@@ -245,6 +247,7 @@ async def _check(settings: Settings, *, wait: bool) -> Checked:
     app = await build(settings, executor=inline)
     app.committer.start()
     try:
+        await app.database.read(lambda c: check_keys(c, app.database.cipher))
         verb = Check(app)
         checked = await verb()
         while wait and checked.missing:

@@ -47,6 +47,11 @@ def payouts(
         file_okay=False,
         help="Measure the node of another checkout too (its folder `src`), in turns.",
     ),
+    compare_encrypted: bool = typer.Option(
+        False,
+        "--compare-encrypted",
+        help="Measure a node that keeps recipients' data encrypted too, in turns.",
+    ),
     repeat: int = typer.Option(
         0, min=0, help=f"Runs of each. Left out: 1, or {COMPARED_RUNS} when two are compared."
     ),
@@ -61,16 +66,19 @@ def payouts(
     """
     if dialect not in {"live", "spec"}:
         raise typer.BadParameter("write live or spec.", param_hint="--dialect")
-    if compare_source is not None and compare_database:
+    if (compare_source is not None) + bool(compare_database) + compare_encrypted > 1:
         raise typer.BadParameter(
-            "compare one thing at a time.", param_hint="--compare-source, --compare-database"
+            "compare one thing at a time.",
+            param_hint="--compare-source, --compare-database, --compare-encrypted",
         )
     load = Load(orders, in_flight, rate)
 
     def stand_for(configuration: Configuration, directory: Path) -> PayoutsStand:
         return PayoutsStand(configuration, directory, dialect=dialect)
 
-    with configurations(database, compare_database, compare_source) as found:
+    with configurations(
+        database, compare_database, compare_source, compare_encrypted=compare_encrypted
+    ) as found:
         runs = repeat or (1 if len(found) == 1 else COMPARED_RUNS)
         series = asyncio.run(measure(found, load, runs, stand_for))
     print_report(load, dialect, series, json=json)

@@ -11,7 +11,7 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
@@ -43,7 +43,8 @@ class Configuration:
     """What is measured.
 
     ``database_pid`` and ``disk`` are the database's server and directory, if they are ours to look
-    at; ``source`` is the folder that holds another ``tidegate`` package.
+    at; ``source`` is the folder that holds another ``tidegate`` package. With a ``data_key`` the
+    node keeps recipients' data encrypted.
     """
 
     name: str
@@ -51,11 +52,14 @@ class Configuration:
     database_pid: int | None = None
     disk: Path | None = None
     source: Path | None = None
+    data_key: str = field(default="", repr=False)
 
     @property
     def shown(self) -> str:
         """The database, without its password, and the other package."""
         display = parse(self.database_url).display
+        if self.data_key:
+            display = f"{display}, with DATA_KEY"
         return display if self.source is None else f"{display}, node from {self.source}"
 
 
@@ -161,6 +165,8 @@ class Stand(ABC, Generic[M]):
             "LENCO_ACCOUNT_ID": start["account_id"],
             **self._more_settings(start, there),
         }
+        if self.configuration.data_key:
+            settings["DATA_KEY"] = self.configuration.data_key
         self._node = Node(self._directory, settings, source=self.configuration.source)
         await self._node.start()
         info = await self._node.get("/info")

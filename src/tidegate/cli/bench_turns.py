@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -29,17 +31,24 @@ M = TypeVar("M", bound=Run)
 
 @contextmanager
 def configurations(
-    database: str, compare_database: str, compare_source: Path | None = None
+    database: str,
+    compare_database: str,
+    compare_source: Path | None = None,
+    *,
+    compare_encrypted: bool = False,
 ) -> Iterator[list[Configuration]]:
     """One or two to measure. ``postgresql`` is a server of its own, nothing a new SQLite file."""
     with ExitStack() as stack:
-        alone = not compare_database and compare_source is None
+        alone = not compare_database and compare_source is None and not compare_encrypted
         found = [_configuration(stack, "measured" if alone else "first", database)]
         if compare_database:
             found.append(_configuration(stack, "second", compare_database))
         elif compare_source is not None:
             source = compare_source.resolve()
             found.append(_configuration(stack, "second", database, source))
+        elif compare_encrypted:
+            second = _configuration(stack, "second", database)
+            found.append(replace(second, data_key=secrets.token_urlsafe(32)))
         yield found
 
 

@@ -7,24 +7,25 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-import asyncpg
 from sqlalchemy import Connection, func, select, text
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tidegate import migrations
 from tidegate.cases.readings import open_cases
-from tidegate.cli.database import away, inline, missing_file
 from tidegate.cli.ledger import UNSEALED_TOO_LONG_MS
 from tidegate.cli.output import duration
+from tidegate.cli.schema import UNUSABLE, away, inline, missing_file
 from tidegate.clock import SystemClock
+from tidegate.db.cipher import cipher_of as cipher_of_connection
+from tidegate.db.data_keys import known_keys, missing_keys
 from tidegate.db.engine import Database, open_database
 from tidegate.db.identity import read_node_id
 from tidegate.db.quarantine import is_quarantined
 from tidegate.ledger.audit import audit
 from tidegate.ledger.statements import trial_balance
 from tidegate.ledger.tables import entries
+from tidegate.retention.rekeying import PLAIN, read_key_use
 from tidegate.settings import Settings
+from tidegate.settings.rules import cipher_of
 from tidegate.work.tables import periodic
 
 __all__ = ["Check", "Found", "Verdict", "check_address", "check_database", "serving"]
@@ -93,22 +94,23 @@ async def check_database(settings: Settings) -> Found:
     if (fault := missing_file(url)) is not None:
         return _unusable(fault, "Run `tidegate migrate`.")
     clock = SystemClock()
-    database = open_database(url, clock, executor=inline, pool_size=2)
+    cipher = cipher_of(settings)
+    database = open_database(url, clock, executor=inline, pool_size=2, cipher=cipher)
     try:
-        if not await migrations.is_current(database):
-            return _unusable(
-                f"{url.display} has another schema than this program.", "Run `tidegate migrate`."
-            )
+        if why := await database.read(migrations.misfit):
+            fault, _, next_ = f"{url.display} {why}".partition(": ")
+            return _unusable(f"{fault}.", f"{next_[0].upper()}{next_[1:]}")
+        note = await database.read(migrations.note)
         ahead_ms = await _clock_ahead_ms(database, clock)
         found = await database.read(lambda c: _look(c, clock.now_ms()))
-    except (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError) as error:
+    except UNUSABLE as error:
         if (fault := away(url, error)) is None:
             raise
         return _unusable(fault, "Start it, or correct DATABASE_URL.")
     finally:
         await database.close()
-    notes = " ".join(url.notes)
-    reached = Check("database", Verdict.OK, f"{url.display}, migrated. {notes}".strip())
+    notes = " ".join((note, *url.notes))
+    reached = Check("database", Verdict.OK, f"{url.display}, {notes}")
     checks = (reached, _clock_check(ahead_ms, url.dialect), *found[0])
     return Found(checks, usable=True, chores=found[1])
 
@@ -156,6 +158,7 @@ def _look(
         _ledger_check(connection, chores, now_ms),
         _worker_check(chores, now_ms),
         _cases_check(connection),
+        _keys_check(connection),
         *_quarantine_check(connection),
     )
     return checks, chores
@@ -224,6 +227,31 @@ def _worker_check(chores: dict[str, dict[str, Any]], now_ms: int) -> Check:
     seen = "never" if beat is None else f"last {duration(now_ms - beat)} ago"
     return Check(
         "worker", Verdict.WARN, f"No process does the work (seen {seen}).", "Run `tidegate serve`."
+    )
+
+
+def _keys_check(connection: Connection) -> Check:
+    """Under which keys recipients' data is; counted only where there is a key at all."""
+    cipher, name = cipher_of_connection(connection), "data keys"
+    if missing := missing_keys(connection, cipher):
+        return Check(
+            name,
+            Verdict.FAIL,
+            f"Data is encrypted under {', '.join(missing)}, which the settings do not give.",
+            "Set DATA_KEY or DATA_KEY_PREVIOUS to that key; no process starts without it.",
+        )
+    if not cipher.ids and not known_keys(connection):
+        return Check(name, Verdict.OK, "Recipients' data is not encrypted by us (no DATA_KEY).")
+    use = read_key_use(connection)
+    current = cipher.current_id or PLAIN
+    counted = ", ".join(f"{use[key]} {f'under {key}' if key else 'plain'}" for key in sorted(use))
+    if all(key == current for key in use):
+        return Check(name, Verdict.OK, f"Values: {counted or 'none yet'}.")
+    return Check(
+        name,
+        Verdict.WARN,
+        f"Values: {counted}; the current key is {cipher.current_id or 'none'}.",
+        "Restart every process with the current key, then run `tidegate data rekey`.",
     )
 
 

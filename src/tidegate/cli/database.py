@@ -15,31 +15,22 @@ for longer than a tenth of a second.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
-import asyncpg
 from sqlalchemy import Connection
-from sqlalchemy.exc import (
-    DatabaseError,
-    DBAPIError,
-    InterfaceError,
-    InternalError,
-    OperationalError,
-)
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tidegate import migrations
+from tidegate.cli.schema import UNUSABLE, away, inline, missing_file, refuse_misfit
 from tidegate.cli.serve import run
 from tidegate.clock import SystemClock
 from tidegate.db.committer import Committer, Unit
-from tidegate.db.engine import Database, InlineExecutor, open_database
-from tidegate.db.url import DatabaseUrl
+from tidegate.db.data_keys import check_keys
+from tidegate.db.engine import Database, open_database
 from tidegate.errors import ConfigurationError
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
+from tidegate.settings.rules import cipher_of
 
-__all__ = ["away", "command_settings", "inline", "missing_file", "read", "with_database", "write"]
+__all__ = ["command_settings", "read", "with_database", "write"]
 
 T = TypeVar("T")
 
@@ -50,14 +41,15 @@ def command_settings() -> Settings:
     return load()
 
 
-def read(settings: Settings, work: Callable[[Connection], T]) -> T:
+def read(settings: Settings, work: Callable[[Connection], T], *, needs_keys: bool = True) -> T:
     """Run ``work`` in one read-only transaction. Raises ``ConfigurationError`` when the database
-    is away or has another schema."""
+    is away or has a schema that this program does not run on, or the settings lack a key of its
+    data."""
 
     async def use(database: Database) -> T:
         return await database.read(work)
 
-    return with_database(settings, use)
+    return with_database(settings, use, needs_keys=needs_keys)
 
 
 def write(settings: Settings, unit: Unit) -> list[Any]:
@@ -74,21 +66,23 @@ def write(settings: Settings, unit: Unit) -> list[Any]:
     return with_database(settings, use)
 
 
-def with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -> T:
-    """Open the database, see that it is migrated, use it, close it."""
+def with_database(
+    settings: Settings, use: Callable[[Database], Awaitable[T]], *, needs_keys: bool = True
+) -> T:
+    """Open the database, see that this program runs on it and can read it, use it, close it."""
     url = settings.database.url
 
     async def go() -> T:
         if fault := missing_file(url):
             raise ConfigurationError([fault])
-        database = open_database(url, SystemClock(), executor=inline, pool_size=2)
+        cipher = cipher_of(settings)
+        database = open_database(url, SystemClock(), executor=inline, pool_size=2, cipher=cipher)
         try:
-            if not await migrations.is_current(database):
-                raise ConfigurationError(
-                    [f"{url.display} has another schema than this program: run `tidegate migrate`."]
-                )
+            await refuse_misfit(database, url)
+            if needs_keys:
+                await database.read(lambda c: check_keys(c, cipher))
             return await use(database)
-        except (DBAPIError, PoolTimeout, OSError, asyncpg.PostgresError) as error:
+        except UNUSABLE as error:
             if (fault := away(url, error)) is None:
                 raise
             raise ConfigurationError([fault]) from error
@@ -97,34 +91,3 @@ def with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -
 
     found: T = run(go())
     return found
-
-
-def inline(_name: str) -> InlineExecutor:
-    """Where a command's database work runs: in the loop, which has nothing else to do."""
-    return InlineExecutor()
-
-
-def missing_file(url: DatabaseUrl) -> str | None:
-    """What is the matter if there is no file; opening would make an empty one."""
-    if url.dialect == "sqlite" and not Path(url.path).exists():
-        return (
-            f"There is no database at {url.path}: run `tidegate migrate`, or correct DATABASE_URL."
-        )
-    return None
-
-
-def away(url: DatabaseUrl, error: Exception) -> str | None:
-    """The sentence for a database that cannot be reached or used; ``None`` when the error is
-    about a statement, which is a mistake of this program."""
-    if isinstance(error, DBAPIError):
-        by_class = isinstance(error, OperationalError | InterfaceError | InternalError)
-        # What is no SQLite file at all is a bare DatabaseError.
-        if not (by_class or error.connection_invalidated or type(error) is DatabaseError):
-            return None
-        why = str(error.orig)
-    else:
-        why = str(error) or type(error).__name__
-    return (
-        f"The database {url.display} cannot be used ({why}): see that it runs, and that "
-        "DATABASE_URL and its rights are right."
-    )

@@ -11,18 +11,22 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import asyncpg
 import structlog
 import typer
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.exc import DBAPIError
 
 from tidegate import __version__, migrations
 from tidegate.api.app import make_app
 from tidegate.api.deps import Deps, make_deps
 from tidegate.api.http_protocol import BoundedHttp
 from tidegate.bootstrap import build
+from tidegate.cli.schema import refuse_misfit, refuse_unusable
 from tidegate.cli.stopping import Stopping
 from tidegate.clock import SystemClock
+from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import open_database
 from tidegate.db.lock import ServingLock
 from tidegate.errors import ConfigurationError
@@ -30,6 +34,7 @@ from tidegate.monitoring.listener import Listener
 from tidegate.observability import sentry, tracing
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
+from tidegate.settings.rules import cipher_of
 from tidegate.workers.main import Worker
 
 __all__ = [
@@ -123,18 +128,19 @@ async def _start(
     settings: Settings, *, works: bool, shares_port: bool = False
 ) -> tuple[Deps, _Running]:
     """Build and start everything but the server."""
-    app = await build(settings)
-    if not await migrations.is_current(app.database):
+    app = await build(settings, mark=migrations.our_mark())
+    try:
+        # From here on its connections are marked: no migration takes away what it needs.
+        await refuse_misfit(app.database, settings.database.url)
+    except ConfigurationError:
         await app.database.close()
-        raise ConfigurationError(
-            ["The database has another schema than this program: run `tidegate migrate`."]
-        )
+        raise
     worker_ = Worker(app, works=works)
     await app.open(worker_.periodic.ids)
     await worker_.start()
     listener = Listener(app)
     await listener.start()
-    deps = make_deps(app, migrated=True, shares_port=shares_port)
+    deps = make_deps(app, shares_port=shares_port)
     return deps, _Running(worker_, listener)
 
 
@@ -210,6 +216,9 @@ def serve(
     with ServingLock(settings.database.url):
         if auto_migrate:
             run(_migrate(settings, "head"))
+        # Said here, where a person reads it; the server would log it as a failure of its own.
+        run(refuse_unusable(settings.database.url))
+        run(_see_keys(settings))
         if workers > 1 or reload:
             unwatch()  # each of the processes has its own
             os.environ[NO_WORKER] = "1" if no_worker else ""
@@ -238,6 +247,7 @@ def worker() -> None:
             ["On SQLite exactly one process serves: use `tidegate serve`, or PostgreSQL."]
         )
     watch(settings)
+    run(refuse_unusable(settings.database.url))
     run(_work(settings))
 
 
@@ -262,18 +272,35 @@ def migrate(
     """Bring the database to the schema of this program; make the node's identity if it has none."""
     settings = load()
     configure_logs(settings)
-    node_id = run(_migrate(settings, to, down_to))
-    typer.echo(
-        f"Migrated {settings.database.url.display}." + (f" Node {node_id}." if node_id else "")
-    )
+    with ServingLock(settings.database.url):  # SQLite: nobody serves meanwhile
+        typer.echo(run(_migrate(settings, to, down_to)))
+
+
+async def _see_keys(settings: Settings) -> None:
+    """Refuse in one sentence what every serving process would refuse by itself."""
+    cipher = cipher_of(settings)
+    database = open_database(settings.database.url, SystemClock(), pool_size=1)
+    try:
+        if await database.read(migrations.fit_of) is migrations.Fit.OK:
+            await database.read(lambda c: check_keys(c, cipher))
+    except (DBAPIError, OSError, asyncpg.PostgresError) as error:
+        # It is away: the process that starts now has its own way with that.
+        log.info("start.keys_not_seen", error=type(error).__name__)
+    finally:
+        await database.close()
 
 
 async def _migrate(settings: Settings, to: str, down_to: str = "") -> str:
-    database = open_database(settings.database.url, SystemClock())
+    """What there is then, for a person."""
+    url = settings.database.url
+    database = open_database(url, SystemClock())
     try:
         if down_to:
             await migrations.downgrade(database, down_to)
-            return ""
-        return await migrations.upgrade(database, node_id=settings.node.node_id, to=to)
+            node_id = ""
+        else:
+            node_id = await migrations.upgrade(database, node_id=settings.node.node_id, to=to)
+        schema = await database.read(migrations.note)
+        return f"Migrated {url.display}: {schema}" + (f" Node {node_id}." if node_id else "")
     finally:
         await database.close()

@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 __all__ = [
+    "Account",
     "Id",
     "Json",
     "LongText",
@@ -49,6 +50,8 @@ metadata = MetaData(
 Id = String(64)
 Word = String(64)
 LongText = Text()
+# An account's number; encrypted it is longer. SQLite does not measure, and does not change types.
+Account = Text().with_variant(String(64), "sqlite")
 Millis = BigInteger()
 Minor = BigInteger()
 # SQLite numbers rows by itself only in a column that is spelled INTEGER.

@@ -11,8 +11,8 @@ in one transaction:
 
 Then the verbs are woken. When the group fails because of a unit in it (a unique index that another
 process filled first, a value too long), nothing of it was committed; it is halved until only the
-guilty unit fails. Serialization failures, deadlocks and connections that died before their commit
-are tried again here.
+guilty unit fails. Serialization failures, deadlocks, statements that a migration made stale and
+connections that died before their commit are tried again here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tidegate.db.engine import Database
+from tidegate.db.engine import Database, is_stale_plan
 from tidegate.errors import AlreadyExists, WriteRefused
 from tidegate.observability import tracing
 
@@ -249,9 +249,10 @@ class _Attempt:
         return result
 
     def _may_repeat(self, error: DBAPIError) -> bool:
-        """Rolled back whole: a conflict between transactions, or a connection of the pool that
-        turned out to be dead before its commit was sent."""
-        if _state(error) in {"40001", "40P01"}:
+        """Rolled back whole: a conflict between transactions, a statement prepared for another
+        schema, or a connection of the pool that turned out to be dead before its commit was
+        sent."""
+        if _state(error) in {"40001", "40P01"} or is_stale_plan(error):
             return True
         return error.connection_invalidated and not self._written
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
+import asyncpg
 from sqlalchemy import (
     ARRAY,
     URL,
@@ -35,11 +36,13 @@ from sqlalchemy import (
     select,
     text,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.util import LRUCache
 
 from tidegate.clock import Clock
+from tidegate.db.cipher import Cipher
 from tidegate.db.url import DatabaseUrl
 
 __all__ = [
@@ -49,12 +52,15 @@ __all__ = [
     "ThreadExecutor",
     "any_of",
     "any_values",
+    "is_stale_plan",
     "open_database",
 ]
 
 T = TypeVar("T")
 
 _READERS = 2
+# How often a reading is begun anew that met a statement prepared for another schema.
+_STALE_TRIES = 3
 # Writes find all their rows by keys. A plan that was made while a table was nearly empty, and kept
 # with its prepared statement, would read the grown table from end to end until the next ANALYZE
 # (measured: 70 ms a group); so the transaction's first statement rules that out, up to its commit.
@@ -99,6 +105,7 @@ class Database(Protocol):
     """A database that can be read and written."""
 
     dialect: str
+    cipher: Cipher  # of the columns that are kept encrypted; ``cipher_of`` finds it too
     writers: int  # how many of our transactions may be under way at once
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -118,6 +125,19 @@ class Database(Protocol):
 
         For the committer, migrations and tests: everything else hands its writes to the
         committer.
+        """
+        ...
+
+    async def write_around(
+        self,
+        before: Callable[[Connection], object],
+        beside: Callable[[Connection], object],
+        after: Callable[[Connection], T],
+    ) -> T:
+        """Run ``before`` and ``after`` in one transaction, and ``beside`` between them on another
+        connection, each statement for itself. For migrations.
+
+        On SQLite, where one connection writes, all of it is one transaction.
         """
         ...
 
@@ -151,20 +171,23 @@ class SqliteDatabase:
     dialect = "sqlite"
     writers = 1
 
-    def __init__(self, path: str, clock: Clock, executor: Callable[[str], Executor]) -> None:
+    def __init__(
+        self, path: str, clock: Clock, executor: Callable[[str], Executor], cipher: Cipher
+    ) -> None:
+        self.cipher = cipher
         self._clock = clock
         self._writer = executor("tidegate-writer")
-        self._write_engine = _sqlite_engine(path, "BEGIN IMMEDIATE", query_only=False)
+        self._write_engine = _sqlite_engine(path, "BEGIN IMMEDIATE", cipher, query_only=False)
         self._readers: asyncio.Queue[tuple[Executor, Engine]] = asyncio.Queue()
         self._closing: list[tuple[Executor, Engine]] = [(self._writer, self._write_engine)]
         for number in range(_READERS):
             reader = (
                 executor(f"tidegate-reader-{number}"),
-                _sqlite_engine(path, "BEGIN", query_only=True),
+                _sqlite_engine(path, "BEGIN", cipher, query_only=True),
             )
             self._readers.put_nowait(reader)
             self._closing.append(reader)
-        self._fetch_engine = _sqlite_engine(path, None, query_only=True)
+        self._fetch_engine = _sqlite_engine(path, None, cipher, query_only=True)
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         executor, engine = await self._readers.get()
@@ -179,6 +202,19 @@ class SqliteDatabase:
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         return await self._writer.run(lambda: _in_transaction(self._write_engine, work))
+
+    async def write_around(
+        self,
+        before: Callable[[Connection], object],
+        beside: Callable[[Connection], object],
+        after: Callable[[Connection], T],
+    ) -> T:
+        def all_(connection: Connection) -> T:
+            before(connection)
+            beside(connection)
+            return after(connection)
+
+        return await self.write(all_)
 
     def now_ms(self, connection: Connection) -> int:
         return self._clock.now_ms()
@@ -197,7 +233,8 @@ class PostgresqlDatabase:
     # A second group is written while the first waits for the server's disk.
     writers = 2
 
-    def __init__(self, url: DatabaseUrl, pool_size: int) -> None:
+    def __init__(self, url: DatabaseUrl, pool_size: int, cipher: Cipher) -> None:
+        self.cipher = cipher
         self._engine: AsyncEngine = create_async_engine(
             url.sqlalchemy_url,
             connect_args=dict(url.connect_args),
@@ -205,6 +242,7 @@ class PostgresqlDatabase:
             max_overflow=0,
             pool_pre_ping=False,
             isolation_level="READ COMMITTED",
+            execution_options={"cipher": cipher},
         )
         self._fetching = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         # The same pool; both options are words in the BEGIN that is sent anyway.
@@ -213,16 +251,26 @@ class PostgresqlDatabase:
         )
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        async with self._reading.connect() as connection:
-            return await connection.run_sync(work)
+        return await _anew(self._reading, work)
 
     async def fetch(self, work: Callable[[Connection], T]) -> T:
-        async with self._fetching.connect() as connection:
-            return await connection.run_sync(work)
+        return await _anew(self._fetching, work)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         async with self._engine.begin() as connection:
             return await connection.run_sync(work)
+
+    async def write_around(
+        self,
+        before: Callable[[Connection], object],
+        beside: Callable[[Connection], object],
+        after: Callable[[Connection], T],
+    ) -> T:
+        async with self._engine.begin() as connection:
+            await connection.run_sync(before)
+            async with self._fetching.connect() as other:
+                await other.run_sync(beside)
+            return await connection.run_sync(after)
 
     def now_ms(self, connection: Connection) -> int:
         return int(connection.execute(_NOW_POSTGRESQL).scalar_one())
@@ -237,11 +285,37 @@ def open_database(
     *,
     executor: Callable[[str], Executor] = ThreadExecutor,
     pool_size: int = 8,
+    cipher: Cipher | None = None,
 ) -> Database:
-    """Open the database that ``url`` names. Nothing is connected before the first use."""
+    """Open the database that ``url`` names. Nothing is connected before the first use.
+
+    Without a ``cipher`` everything is written plain, and nothing that is encrypted can be read.
+    """
+    cipher = cipher or Cipher()
     if url.dialect == "sqlite":
-        return SqliteDatabase(url.path, clock, executor)
-    return PostgresqlDatabase(url, pool_size)
+        return SqliteDatabase(url.path, clock, executor, cipher)
+    return PostgresqlDatabase(url, pool_size, cipher)
+
+
+def is_stale_plan(error: DBAPIError) -> bool:
+    """A migration has changed the type of a column that a prepared statement answers with.
+
+    The transaction is void, nothing of it was written, and whoever tries again prepares anew.
+    """
+    cause = getattr(error.orig, "__cause__", None)
+    return isinstance(cause, asyncpg.InvalidCachedStatementError)
+
+
+async def _anew(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+    """Read on a connection of ``engine``, once more if its prepared statements are stale."""
+    for tries_left in reversed(range(_STALE_TRIES)):
+        try:
+            async with engine.connect() as connection:
+                return await connection.run_sync(work)
+        except DBAPIError as error:
+            if not tries_left or not is_stale_plan(error):
+                raise
+    raise AssertionError("unreachable: the last try returns or raises")
 
 
 def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
@@ -253,7 +327,7 @@ _compiled: LRUCache[Any, Any] = LRUCache(1_000)
 _sqlite_dialects: dict[str, Dialect] = {}
 
 
-def _sqlite_engine(path: str, begin: str | None, *, query_only: bool) -> Engine:
+def _sqlite_engine(path: str, begin: str | None, cipher: Cipher, *, query_only: bool) -> Engine:
     engine = create_engine(
         # Not as text: a % or ? in the name would lead to another file.
         URL.create("sqlite+pysqlite", database=path),
@@ -265,7 +339,7 @@ def _sqlite_engine(path: str, begin: str | None, *, query_only: bool) -> Engine:
 
     # One dialect and one cache for all engines of the process: each statement is compiled once.
     engine.dialect = _sqlite_dialects.setdefault("", engine.dialect)
-    engine.update_execution_options(compiled_cache=_compiled)
+    engine.update_execution_options(compiled_cache=_compiled, cipher=cipher)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

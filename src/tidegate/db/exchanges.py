@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, Column, Index, Integer, String, Table
 
 from tidegate.clock import Randomness
 from tidegate.db.base import Id, LongText, Millis, Word, metadata
+from tidegate.db.cipher import ENCRYPTED
 from tidegate.db.rows import Insert
 
 __all__ = ["Exchange", "exchange_row", "exchanges"]
@@ -21,10 +22,10 @@ exchanges = Table(
     Column("counterparty", Word, nullable=False),
     Column("verb", Word, nullable=False),
     Column("method", String(8), nullable=False),
-    Column("path", LongText, nullable=False),
-    Column("request", LongText, nullable=False),
+    Column("path", LongText, nullable=False, info=ENCRYPTED),
+    Column("request", LongText, nullable=False, info=ENCRYPTED),
     Column("status", Integer, nullable=True),
-    Column("response", LongText, nullable=False),
+    Column("response", LongText, nullable=False, info=ENCRYPTED),
     Column("error", Word, nullable=True),
     Column("took_ms", BigInteger, nullable=False),
     Index("ix_exchanges_subject", "subject", "at"),

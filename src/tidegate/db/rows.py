@@ -17,7 +17,9 @@ from typing import Any, ClassVar, Final
 from sqlalchemy import Connection, MetaData, Select, Table, select
 
 from tidegate.db.bulk import insert_rows, update_rows
+from tidegate.db.cipher import encrypted_columns
 from tidegate.db.committer import Batch, Due, Operation
+from tidegate.db.data_keys import note_key
 from tidegate.db.engine import Database, any_of, any_values
 from tidegate.errors import AlreadyExists, Stale
 
@@ -102,6 +104,7 @@ class RowBatch:
 
     def __init__(self, database: Database, connection: Connection, now_ms: int) -> None:
         self._dialect = database.dialect
+        self._cipher = database.cipher
         self._connection = connection
         self._now_ms = now_ms
         self._rows: dict[tuple[str, str], dict[str, Any]] = {}
@@ -163,6 +166,8 @@ class RowBatch:
         return None
 
     def flush(self) -> Sequence[Due]:
+        if self._cipher.current_id is not None:
+            self._encrypt()
         for table, rows in _by_shape(self._inserts):
             insert_rows(self._connection, table, rows)
         # Several changes of one row become one, the later column value winning.
@@ -179,6 +184,22 @@ class RowBatch:
         for (_, columns), (table, changed) in sorted(shaped.items(), key=lambda item: item[0]):
             update_rows(self._connection, table, columns, changed)
         return self._due
+
+    def _encrypt(self) -> None:
+        """Everything else works with what was meant; only what is stored is encrypted."""
+        note_key(self._connection, self._cipher, self._now_ms)
+        self._inserts = [
+            (table, self._cipher.encrypted(table, values, values["id"]))
+            if encrypted_columns(table)
+            else (table, values)
+            for table, values in self._inserts
+        ]
+        self._updates = [
+            (table, row_id, self._cipher.encrypted(table, values, row_id))
+            if encrypted_columns(table)
+            else (table, row_id, values)
+            for table, row_id, values in self._updates
+        ]
 
     def _insert(self, operation: Insert) -> None:
         values = dict(operation.values)

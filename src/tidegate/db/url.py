@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import parse_qsl, quote, unquote
 
@@ -35,6 +35,9 @@ _TRUE = frozenset({"1", "true", "yes", "on", ""})
 
 # pgbouncer's own port and the one that hosted PostgreSQL offers for transaction pooling.
 _POOLER_PORTS = frozenset({6432, 6543})
+
+# PostgreSQL cuts a connection's name off behind it.
+_NAME_MAX = 63
 
 # Harmless to leave out: they tune libpq or another library's pool, not what is true.
 _IGNORED = frozenset(
@@ -130,6 +133,14 @@ class DatabaseUrl:
         if self.password:
             args["password"] = self.password
         return args
+
+    def marked(self, mark: str) -> DatabaseUrl:
+        """The same, with ``mark`` at the end of the name that PostgreSQL shows of a connection."""
+        settings = dict(self.server_settings)
+        if "application_name" in settings:
+            kept = settings["application_name"][: _NAME_MAX - len(mark)]
+            settings["application_name"] = kept + mark
+        return replace(self, server_settings=tuple(settings.items()))
 
     @property
     def _address(self) -> str:

@@ -15,6 +15,8 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
+# "contract" needs an oldest_code; an index built aside is named in concurrently (how-to/migrate.md).
+kind = "expand"
 
 
 def upgrade() -> None:

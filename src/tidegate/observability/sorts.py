@@ -32,6 +32,8 @@ _SECRET_ENDINGS = (
     "cookie",
     "credential",
     "credentials",
+    "data_key",
+    "data_key_previous",
     "cvc",
     "cvv",
     "jwt",

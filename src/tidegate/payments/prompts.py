@@ -14,12 +14,13 @@ import structlog
 from sqlalchemy import Connection, bindparam, or_, select
 
 from tidegate.cases.store import OpenCase
+from tidegate.cases.unreadable import unreadable
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Operation, Unit
 from tidegate.db.engine import Database
 from tidegate.db.inbox import inbox
 from tidegate.db.rows import DONE, Change, Insert, Next
-from tidegate.errors import AlreadyExists, Stale
+from tidegate.errors import AlreadyExists, DataUnreadable, Stale
 from tidegate.observability.subjects import about
 from tidegate.payments import agenda, refund_outcome
 from tidegate.payments import dispute as disputing
@@ -151,7 +152,12 @@ class ReadEvent:
         self._adopt = adopt
 
     async def __call__(self, claimed: Claimed) -> None:
-        event = self._cards.parse_event(bytes(claimed.row["body"]))
+        try:
+            body = self._database.cipher.plain(claimed.row, inbox.c.body)
+        except DataUnreadable as broken:
+            await self._end(claimed, "cannot be decrypted", unreadable(claimed.id, broken))
+            return
+        event = self._cards.parse_event(bytes(body))
         if isinstance(event, RejectedEvent):
             await self._end(claimed, f"unreadable: {event.why}")
             return

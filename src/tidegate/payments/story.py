@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from tidegate.cases.tables import cases, operator_actions
+from tidegate.db.cipher import cipher_of
 from tidegate.db.exchanges import exchanges
 from tidegate.db.idempotency import idempotency_keys
 from tidegate.db.inbox import ids_naming, inbox
@@ -171,7 +172,9 @@ def _entries(connection: Connection, ids: Sequence[str]) -> Iterator[Line]:
 
 
 def _exchanges(connection: Connection, ids: Sequence[str]) -> Iterator[Line]:
-    for row in _rows(connection, select(exchanges).where(exchanges.c.subject.in_(ids))):
+    cipher = cipher_of(connection)
+    for stored in _rows(connection, select(exchanges).where(exchanges.c.subject.in_(ids))):
+        row = cipher.shown(stored, exchanges)
         answer = f"HTTP {row['status']}" if row["status"] is not None else f"{row['error']}"
         yield Line(
             row["at"],
@@ -193,7 +196,9 @@ def _webhooks(connection: Connection, payment: Row, rows: Sequence[Row]) -> Iter
         _WEBHOOKS_MAX,
     )
     wanted = select(inbox).where(inbox.c.id.in_(named)).order_by(inbox.c.received_at)
-    for row in _rows(connection, wanted):
+    cipher = cipher_of(connection)
+    for stored in _rows(connection, wanted):
+        row = cipher.shown(stored, inbox)
         yield Line(
             row["received_at"],
             "webhook",

@@ -13,9 +13,11 @@ from typing import Any
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
+from tidegate.db.engine import Database
 from tidegate.db.exchanges import Exchange
 from tidegate.db.rows import DONE, Next
 from tidegate.errors import (
+    DataUnreadable,
     FloorBroken,
     InsufficientBalance,
     InvalidAmount,
@@ -35,6 +37,7 @@ from tidegate.payouts.recipients import fault_of_account
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Journal, Row
+from tidegate.payouts.tables import payouts
 from tidegate.ports.aggregator import (
     AcceptAnswer,
     Accepted,
@@ -59,6 +62,7 @@ class Accept:
 
     def __init__(
         self,
+        database: Database,
         committer: Committer,
         clock: Clock,
         randomness: Randomness,
@@ -66,6 +70,7 @@ class Accept:
         facts: FactsReader,
         aggregator: Aggregator,
     ) -> None:
+        self._cipher = database.cipher
         self._committer = committer
         self._clock = clock
         self._randomness = randomness
@@ -257,9 +262,18 @@ class Accept:
     ) -> None:
         """Keep the whole answer before anything else; pay, or withdraw what cannot be paid."""
         details = answer.details
-        recipient = dict(row["recipient"] or {})
+        exchanges = answer.exchanges if said is None else said
         amount, institution = row["amount"], row["institution"]
-        if details is not None:
+        if details is None:
+            try:
+                recipient = dict(self._cipher.plain(row, payouts.c.recipient) or {})
+            except DataUnreadable as broken:
+                journal = Journal(row, self._clock, self._randomness)
+                journal.exchanged(exchanges)
+                self._hold(journal, claimed, broken.detail)
+                await self._committer.commit(journal.unit)
+                return
+        else:
             amount = _minor(details.amount, row["currency"])
             institution = (details.institution or institution)[:64]
             recipient = {
@@ -285,7 +299,6 @@ class Accept:
             "institution": institution,
             "accepted_at": self._clock.now_ms(),
         }
-        exchanges = answer.exchanges if said is None else said
         if (
             isinstance(plan, PspsUnavailable | SwitchedOff)
             and wrong_account is None

@@ -16,10 +16,11 @@ from sqlalchemy import Connection, bindparam, select
 
 from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
+from tidegate.db.cipher import Cipher, cipher_of
 from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Change, Done, Held, Insert, Next
-from tidegate.errors import FloorBroken
+from tidegate.errors import DataUnreadable, FloorBroken
 from tidegate.ledger.book import Record
 from tidegate.payouts.postings import rehold
 from tidegate.payouts.references import transaction_id
@@ -227,6 +228,8 @@ class Adopt:
         )
 
     def _mismatch(self, payout: Row, transfer: Row) -> str | None:
+        if transfer["unreadable"] is not None:
+            return str(transfer["unreadable"])
         if transfer["amount"] is not None and payout["amount"] not in (None, transfer["amount"]):
             return "The PSP shows another amount than this order's."
         if transfer["currency"] not in (None, payout["currency"]):
@@ -307,4 +310,15 @@ def _read(connection: Connection, payout_id: str) -> tuple[Row, list[Row], list[
     payout = payout_by_id(connection, payout_id)
     assert payout is not None  # payouts are never deleted
     rows = attempts_of(connection, payout_id)
-    return payout, rows, unadopted(connection, payout["reference"])
+    cipher = cipher_of(connection)
+    found = unadopted(connection, payout["reference"])
+    return payout, rows, [_opened(cipher, row) for row in found]
+
+
+def _opened(cipher: Cipher, transfer: Row) -> Row:
+    """With its account, or with the sentence why there is none."""
+    account = found_transfers.c.account_number
+    try:
+        return {**transfer, "account_number": cipher.plain(transfer, account), "unreadable": None}
+    except DataUnreadable as broken:
+        return {**transfer, "account_number": None, "unreadable": broken.detail}

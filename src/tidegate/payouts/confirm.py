@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from tidegate.cases.store import OpenCase
+from tidegate.cases.unreadable import unreadable
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Done, Next
-from tidegate.errors import Stale
+from tidegate.errors import DataUnreadable, Stale
 from tidegate.observability.subjects import about
 from tidegate.payouts.balances import Float
 from tidegate.payouts.circuit import Circuits
@@ -28,6 +29,7 @@ from tidegate.payouts.states import (
     attempt_after,
 )
 from tidegate.payouts.store import Journal, Row, attempts_of, evidence, payout_by_id
+from tidegate.payouts.tables import attempts
 from tidegate.ports.bank import Bank, Fault, NotFound, Outcome, OutcomeKind, Unavailable
 from tidegate.wire.dialect import Dialect
 from tidegate.work.backoff import exponential_ms, scheduled_ms
@@ -180,7 +182,7 @@ class Confirm:
             self._unclear(journal, attempt, claimed, looked)
             return
         journal.observe(attempt, "lookup", answer.kind, evidence(answer))
-        event, why = event_of(answer, attempt)
+        event, why = self._event_of(journal, answer, attempt)
         if event is AttemptEvent.FAILED_AMBIGUOUSLY and self._cooled(attempt):
             # It failed, failed still after the cool-off, and the debit is back (psp.md 3.6).
             if back:
@@ -209,6 +211,21 @@ class Confirm:
                 elif before is AttemptState.REVERSED and event is AttemptEvent.PAID:
                     self._contradicted(journal, attempt, "It says paid again.")
                 self._waits(journal, attempt, event, after, claimed, looked)
+
+    def _event_of(
+        self, journal: Journal, answer: Outcome, attempt: Row
+    ) -> tuple[AttemptEvent, str | None]:
+        """The same with the account opened. One that does not open can be compared with nothing:
+        a transfer that is still open is held, and of one that is over a person is told."""
+        try:
+            sent_to = self._database.cipher.plain(attempt, attempts.c.account_number)
+        except DataUnreadable as broken:
+            event, why = event_of(answer, {**attempt, "account_number": None})
+            if AttemptState(attempt["state"]) not in _OVER:
+                return AttemptEvent.HELD, broken.detail
+            journal.add(unreadable(attempt["id"], broken))
+            return event, why
+        return event_of(answer, {**attempt, "account_number": sent_to})
 
     def _next_look(self, attempt: Row, after: AttemptState) -> Next | Done:
         """When the PSP is asked again."""

@@ -15,7 +15,14 @@ from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Insert, Next
-from tidegate.errors import BadInput, NotInTable, PolicyRefusal, PspsUnavailable, SwitchedOff
+from tidegate.errors import (
+    BadInput,
+    DataUnreadable,
+    NotInTable,
+    PolicyRefusal,
+    PspsUnavailable,
+    SwitchedOff,
+)
 from tidegate.ledger.book import Record
 from tidegate.money.amount import Money
 from tidegate.money.currency import parse_currency
@@ -31,7 +38,7 @@ from tidegate.payouts.rules import Rules
 from tidegate.payouts.sending import Sender, Turn
 from tidegate.payouts.states import AttemptState, Event, State
 from tidegate.payouts.store import Journal, Row, attempts_of, standing_attempt
-from tidegate.payouts.tables import attempts
+from tidegate.payouts.tables import attempts, payouts
 from tidegate.ports.bank import Bank, Fault, PayoutRequest, Resolved, Unavailable
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
@@ -111,10 +118,16 @@ class Disburse:
             journal.note("moved", {"psp": plan.psp})
             journal.keep(claimed.held, Next(f"disburse:{plan.psp}"), **values)
         else:
-            if not await self._holder_fits(journal, claimed, plan, earlier, facts):
+            try:
+                recipient = self._database.cipher.plain(payout, payouts.c.recipient) or {}
+            except DataUnreadable as broken:
+                self._hold(journal, claimed, broken.detail)
+                await self._committer.commit(journal.unit)
+                return
+            if not await self._holder_fits(journal, claimed, plan, earlier, facts, recipient):
                 return
             try:
-                attempt = self._attempt(payout, plan)
+                attempt = self._attempt(payout, plan, recipient)
             except (PolicyRefusal, BadInput, ValueError) as refusal:
                 # The PSP's own form cannot say this order: nothing was sent, nothing will be.
                 code = getattr(refusal, "code", "INVALID_ACCOUNT")
@@ -173,6 +186,7 @@ class Disburse:
         plan: Plan,
         earlier: _Earlier,
         facts: Facts,
+        recipient: Mapping[str, Any],
     ) -> bool:
         """The name policy, before anything is sent (psp.md 3.10).
 
@@ -181,7 +195,6 @@ class Disburse:
         """
         if not self._rules.name_check:
             return True
-        recipient: Mapping[str, Any] = claimed.row["recipient"] or {}
         found = await self._bank.resolve(plan.bank_code, account_number(recipient))
         journal.exchanged([found.exchange])
         if isinstance(found, Unavailable):
@@ -234,14 +247,13 @@ class Disburse:
             )
         )
 
-    def _attempt(self, payout: Row, plan: Plan) -> dict[str, Any]:
+    def _attempt(self, payout: Row, plan: Plan, recipient: Mapping[str, Any]) -> dict[str, Any]:
         """The attempt as it is committed before the call.
 
         Raises what the PSP's form refuses, and ``NotInTable`` when there were too many.
         """
         number = payout["attempts"] + 1
         reference = attempt_reference(payout["reference"], number)
-        recipient: Mapping[str, Any] = payout["recipient"] or {}
         request = PayoutRequest(
             reference=reference,
             amount=Money(payout["amount"], parse_currency(payout["currency"])),

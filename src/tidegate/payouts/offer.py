@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, select
 
 from tidegate.cases.store import OpenCase
+from tidegate.cases.unreadable import unreadable
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
@@ -16,6 +17,7 @@ from tidegate.db.quarantine import is_quarantined
 from tidegate.db.rows import DONE, Held, Insert, Next
 from tidegate.errors import (
     AlreadyExists,
+    DataUnreadable,
     DuplicateOrder,
     InvalidAccount,
     OrderExpired,
@@ -43,7 +45,7 @@ __all__ = ["Meaning", "Receive", "Received", "meaning_of"]
 _RACES = 8
 
 _newest_offer = (
-    select(offers.c.body, offers.c.dialect, offers.c.meaning, offers.c.received_at)
+    select(offers.c.id, offers.c.body, offers.c.dialect, offers.c.meaning, offers.c.received_at)
     .where(offers.c.order_id == bindparam("order_id"))
     .order_by(offers.c.received_at.desc(), offers.c.id.desc())
     .limit(1)
@@ -250,18 +252,25 @@ class Receive:
         """
         row = claimed.row
         newest = await self._database.fetch(
-            lambda c: c.execute(_newest_offer, {"order_id": row["order_id"]}).first()
+            lambda c: c.execute(_newest_offer, {"order_id": row["order_id"]}).mappings().first()
         )
         state = State(row["state"])
         journal = Journal(row, self._clock, self._randomness)
         if state not in ENDED_UNPAID or (state is not State.EXPIRED and row["told_at"] is None):
             journal.keep(claimed.held, Next("report"), again=True)
-        elif newest is None or newest.meaning != Meaning.BUSY:
+        elif newest is None or newest["meaning"] != Meaning.BUSY:
             journal.keep(claimed.held, DONE)
         else:
-            parse = parse_spec_offer if newest.dialect == Dialect.SPEC else parse_live_offer
-            offer = parse(parse_object(newest.body.encode()))
-            self._open_round(journal, offer, newest.received_at, lease=claimed.held)
+            parse = parse_spec_offer if newest["dialect"] == Dialect.SPEC else parse_live_offer
+            try:
+                body = str(self._database.cipher.plain(newest, offers.c.body))
+            except DataUnreadable as broken:
+                # The offer lapses, as one that nobody read.
+                journal.keep(claimed.held, DONE)
+                journal.add(unreadable(row["id"], broken))
+            else:
+                offer = parse(parse_object(body.encode()))
+                self._open_round(journal, offer, newest["received_at"], lease=claimed.held)
         await self._committer.commit(journal.unit)
 
     def _again(

@@ -8,12 +8,13 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, bindparam, select
 
+from tidegate.cases.unreadable import unreadable
 from tidegate.clock import Clock, Randomness
-from tidegate.db.committer import Committer, Unit
+from tidegate.db.committer import Committer, Operation, Unit
 from tidegate.db.engine import Database
 from tidegate.db.inbox import inbox
 from tidegate.db.rows import DONE, Change, Insert, Next
-from tidegate.errors import AlreadyExists
+from tidegate.errors import AlreadyExists, DataUnreadable
 from tidegate.observability.subjects import about
 from tidegate.payouts.balances import Float
 from tidegate.payouts.tables import attempts
@@ -113,7 +114,12 @@ class ReadWebhook:
         self._bank = bank
 
     async def __call__(self, claimed: Claimed) -> None:
-        event = self._bank.read_webhook(bytes(claimed.row["body"]))
+        try:
+            body = self._database.cipher.plain(claimed.row, inbox.c.body)
+        except DataUnreadable as broken:
+            await self._end(claimed, "cannot be decrypted", unreadable(claimed.id, broken))
+            return
+        event = self._bank.read_webhook(bytes(body))
         if isinstance(event, Rejected):
             await self._end(claimed, f"unreadable: {event.why}")
         elif event.reference is not None:
@@ -164,7 +170,7 @@ class ReadWebhook:
         )
         await self._committer.commit(Unit([change]))
 
-    async def _end(self, claimed: Claimed, outcome: str, *more: Change) -> None:
+    async def _end(self, claimed: Claimed, outcome: str, *more: Operation) -> None:
         done = Change(
             inbox,
             claimed.id,

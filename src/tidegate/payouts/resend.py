@@ -12,6 +12,7 @@ from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
 from tidegate.db.rows import DONE, Change, Next
+from tidegate.errors import DataUnreadable
 from tidegate.ledger.book import Record
 from tidegate.observability.subjects import about
 from tidegate.payouts.conclude import go_on, states_of
@@ -101,6 +102,12 @@ class Send:
     async def _send(self, journal: Journal, claimed: Claimed, earlier: _Earlier) -> None:
         """Commit the intention, with the payout standing as it was read; then send."""
         attempt, payout = claimed.row, journal.payout
+        try:
+            body = self._database.cipher.plain(attempt, attempts.c.body)
+        except DataUnreadable as broken:
+            self._hold(journal, claimed, earlier, broken.detail)
+            await self._committer.commit(journal.unit)
+            return
         again = attempt["state"] == AttemptState.UNKNOWN
         sending = {
             "state": AttemptState.SENDING.value,
@@ -119,8 +126,22 @@ class Send:
         journal.note("sent_again", {"reference": attempt["reference"]})
         await self._committer.commit(journal.unit)
         await self._sender.send(
-            Turn(payout, {**attempt, **sending}, claimed, own=True, earlier=earlier)
+            Turn(payout, {**attempt, **sending, "body": body}, claimed, own=True, earlier=earlier)
         )
+
+    def _hold(self, journal: Journal, claimed: Claimed, earlier: _Earlier, why: str) -> None:
+        """There is nothing that could be sent: for a person. What may have left is asked after."""
+        attempt = claimed.row
+        if attempt["state"] == AttemptState.PREPARED:
+            now_ms = self._clock.now_ms()
+            journal.attempt(
+                attempt, AttemptEvent.WITHDRAWN, lease=claimed.held, next=DONE, final_at=now_ms
+            )
+        else:
+            look = Next(f"confirm:{attempt['psp']}", _LOOK_INSTEAD_MS)
+            journal.attempt(attempt, AttemptEvent.HELD, lease=claimed.held, next=look)
+        turn = Turn(journal.payout, attempt, claimed, own=True, earlier=earlier)
+        self._sender.hold(journal, turn, why)
 
     def _withdraw(
         self,

@@ -192,7 +192,9 @@ class Resolve:
         refusal = proof.refusal(
             ruling,
             answer,
-            attempt,
+            # One that does not open is compared with nothing, as one that was erased: the person
+            # has seen the transfer at the PSP.
+            self._database.cipher.shown_or_none(attempt, attempts.c.account_number),
             back=back,
             psp_id=psp_id,
             now_ms=self._clock.now_ms(),

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, select
 
 from tidegate.cases.tables import cases, operator_actions
+from tidegate.db.cipher import cipher_of
 from tidegate.db.engine import any_of, any_values
 from tidegate.db.exchanges import exchanges
 from tidegate.db.inbox import ids_naming, inbox
@@ -26,6 +27,7 @@ from tidegate.payouts.tables import (
     observations,
     offers,
     payout_events,
+    payouts,
 )
 from tidegate.work.story import Line
 
@@ -71,6 +73,7 @@ class Story:
 
 def read_story(connection: Connection, payout: Row) -> Story:
     """Everything that is kept about ``payout`` (its row)."""
+    payout = cipher_of(connection).shown(payout, payouts)
     rows = attempts_of(connection, payout["id"])
     about_cases = _cases(connection, payout, rows)
     lines = [
@@ -104,7 +107,9 @@ def recipient_shown(recipient: Mapping[str, Any] | None) -> dict[str, str] | Non
 
 
 def _offers(connection: Connection, payout: Row) -> Iterator[Line]:
-    for row in connection.execute(_offers_of, {"order_id": payout["order_id"]}).mappings():
+    cipher = cipher_of(connection)
+    for stored in connection.execute(_offers_of, {"order_id": payout["order_id"]}).mappings():
+        row = cipher.shown(stored, offers)
         yield Line(
             row["received_at"],
             "offer",
@@ -172,7 +177,9 @@ def _observations(connection: Connection, rows: Sequence[Row]) -> Iterator[Line]
         _observations_of(connection.dialect.name),
         {"ids": any_values(connection.dialect.name, sorted(psps))},
     )
-    for row in found.mappings():
+    cipher = cipher_of(connection)
+    for stored in found.mappings():
+        row = cipher.shown(stored, observations)
         said = row["detail"].get("reason_text") or row["detail"].get("raw_status")
         yield Line(
             row["at"],
@@ -189,7 +196,9 @@ def _observations(connection: Connection, rows: Sequence[Row]) -> Iterator[Line]
 
 
 def _exchanges(connection: Connection, payout: Row) -> Iterator[Line]:
-    for row in connection.execute(_exchanges_of, {"subject": payout["id"]}).mappings():
+    cipher = cipher_of(connection)
+    for stored in connection.execute(_exchanges_of, {"subject": payout["id"]}).mappings():
+        row = cipher.shown(stored, exchanges)
         answer = f"HTTP {row['status']}" if row["status"] is not None else f"{row['error']}"
         yield Line(
             row["at"],
@@ -245,7 +254,9 @@ def _webhooks(connection: Connection, payout: Row, rows: Sequence[Row]) -> Itera
         _WEBHOOKS_MAX,
     )
     wanted = select(inbox).where(inbox.c.id.in_(named)).order_by(inbox.c.received_at)
-    for row in connection.execute(wanted).mappings():
+    cipher = cipher_of(connection)
+    for stored in connection.execute(wanted).mappings():
+        row = cipher.shown(stored, inbox)
         event = row["dedupe_key"].partition(":")[0]
         yield Line(
             row["received_at"],

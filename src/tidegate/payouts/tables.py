@@ -1,8 +1,9 @@
 """The rows of payouts.
 
 Kept for ever: ``payouts``, ``attempts``, ``payout_events``. Ages out: ``offers``,
-``observations``. Personal data stands in ``payouts.recipient``, ``attempts.body``, ``offers.body``
-only (and in ``db.exchanges``), so that it can be erased without touching the books.
+``observations``. Personal data stands in the columns marked ``ENCRYPTED`` (and in ``db.exchanges``
+and ``db.inbox``), so that it can be erased without touching the books; what a PSP says of a failure
+(``reason_text``) may name somebody too, and is erased, but not encrypted (decision 0029).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from sqlalchemy import (
 )
 
 from tidegate.db.base import (
+    Account,
     Id,
     Json,
     LongText,
@@ -32,6 +34,7 @@ from tidegate.db.base import (
     work_columns,
     work_index,
 )
+from tidegate.db.cipher import ENCRYPTED
 from tidegate.payouts.states import CLOSED_ATTEMPT
 
 __all__ = [
@@ -59,7 +62,7 @@ payouts = Table(
     Column("amount", Minor, nullable=True),
     Column("institution", String(64), nullable=False),
     Column("exclude_psps", Json, nullable=False),
-    Column("recipient", Json, nullable=True),
+    Column("recipient", Json, nullable=True, info=ENCRYPTED),
     Column("offered_at", Millis, nullable=False),
     Column("expires_at", Millis, nullable=False),
     # Chosen PSP and what is held on its account for this payout, fee included.
@@ -110,8 +113,8 @@ attempts = Table(
     Column("held", Minor, nullable=False),
     Column("fee", Minor, nullable=True),
     # The transfer's body: the very bytes that are sent, and sent again.
-    Column("body", LargeBinary, nullable=True),
-    Column("account_number", String(64), nullable=True),
+    Column("body", LargeBinary, nullable=True, info=ENCRYPTED),
+    Column("account_number", Account, nullable=True, info=ENCRYPTED),
     Column("bank_code", String(64), nullable=True),
     Column("psp_id", String(128), nullable=True),
     Column("session_id", String(128), nullable=True),
@@ -168,7 +171,7 @@ offers = Table(
     Column("dialect", Word, nullable=False),
     Column("received_at", Millis, nullable=False),
     Column("meaning", Word, nullable=False),
-    Column("body", LongText, nullable=False),
+    Column("body", LongText, nullable=False, info=ENCRYPTED),
     Index("ix_offers_order_id", "order_id"),
     Index("ix_offers_received_at", "received_at"),
 )
@@ -181,7 +184,7 @@ observations = Table(
     Column("at", Millis, nullable=False),
     Column("source", Word, nullable=False),
     Column("kind", Word, nullable=False),
-    Column("detail", Json, nullable=False),
+    Column("detail", Json, nullable=False, info=ENCRYPTED),
     Index("ix_observations_attempt_id", "attempt_id"),
     Index("ix_observations_at", "at"),
 )
@@ -203,7 +206,7 @@ found_transfers = Table(
     Column("currency", String(16), nullable=True),
     Column("amount", Minor, nullable=True),
     Column("psp_id", String(128), nullable=True),
-    Column("account_number", String(64), nullable=True),
+    Column("account_number", Account, nullable=True, info=ENCRYPTED),
     Column("bank_code", String(64), nullable=True),
     Column("found_at", Millis, nullable=False),
     Column("payout_id", Id, ForeignKey("payouts.id"), nullable=True),

@@ -37,7 +37,7 @@ def erase_traces(
     for some in _pages(names):
         for ids in _pages(ids_naming(connection, sources, since_ms, some)):
             touched["inbox"] += connection.execute(
-                update(inbox).where(inbox.c.id.in_(ids)).values(body=b"")
+                update(inbox).where(inbox.c.id.in_(ids)).values(body=b"", about=None)
             ).rowcount
     return touched
 

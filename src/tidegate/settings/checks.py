@@ -168,6 +168,7 @@ def _lengths(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
     for name, secret in (
         ("SECRET_KEY", settings.node.secret_key),
         ("JWT_SECRET", settings.accounts.jwt_secret),
+        ("DATA_KEY", settings.data.key),
     ):
         if secret is not None and name in given and len(secret) < _SECRET_LENGTH_MIN:
             yield Fault(name, f"is short: write {_SECRET_LENGTH_MIN} or more random characters.")

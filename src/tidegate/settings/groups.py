@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from tidegate.db.url import parse
 from tidegate.settings.counterparties import AggregatorGroup, LencoGroup
+from tidegate.settings.data import DataGroup
 from tidegate.settings.group import DEVELOPMENT, Group, env, secrets_of
 from tidegate.settings.payments import AccountsGroup, PaymentsGroup
 from tidegate.settings.retention import RetentionGroup
@@ -315,6 +316,7 @@ class Settings(Group):
     node: NodeGroup
     server: ServerGroup
     database: DatabaseGroup
+    data: DataGroup
     aggregator: AggregatorGroup
     payouts: PayoutsGroup
     lenco: LencoGroup

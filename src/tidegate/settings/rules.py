@@ -6,6 +6,7 @@ from decimal import Decimal
 from urllib.parse import urlsplit
 
 from tidegate.cases.switch import SwitchKind
+from tidegate.db.cipher import Cipher
 from tidegate.money.amount import MINOR_MAX, parse_balance
 from tidegate.money.currency import parse_currency
 from tidegate.payments.rules import PaymentRules
@@ -16,7 +17,14 @@ from tidegate.settings.groups import Settings
 from tidegate.settings.values import Per
 from tidegate.users.rules import UserRules
 
-__all__ = ["payment_rules_of", "retention_rules_of", "rules_of", "switches_of", "user_rules_of"]
+__all__ = [
+    "cipher_of",
+    "payment_rules_of",
+    "retention_rules_of",
+    "rules_of",
+    "switches_of",
+    "user_rules_of",
+]
 
 
 def rules_of(settings: Settings, node_id: str) -> Rules:
@@ -54,6 +62,11 @@ def rules_of(settings: Settings, node_id: str) -> Rules:
         show_balances=settings.node.info_balances == "show",
         spec_require_timestamp=settings.aggregator.spec_require_timestamp,
     )
+
+
+def cipher_of(settings: Settings) -> Cipher:
+    """What encrypts and opens recipients' data."""
+    return Cipher(settings.data.current, settings.data.previous)
 
 
 def payment_rules_of(settings: Settings) -> PaymentRules:

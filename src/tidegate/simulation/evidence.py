@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, select
 
 from tidegate.cases.tables import cases
+from tidegate.db.cipher import cipher_of
 from tidegate.db.exchanges import exchanges
 from tidegate.db.inbox import inbox
 from tidegate.ledger.audit import AuditReport, audit
@@ -67,10 +68,11 @@ class Evidence:
 
 def read_evidence(connection: Connection, now_ms: int) -> Evidence:
     """Read it."""
+    cipher = cipher_of(connection)
 
     def rows(table: Table) -> tuple[Row, ...]:
         listed = connection.execute(select(table).order_by(table.c.id)).mappings()
-        return tuple(dict(row) for row in listed)
+        return tuple(cipher.shown(row, table) for row in listed)
 
     by_payout: defaultdict[str, list[Row]] = defaultdict(list)
     for row in sorted(rows(attempts), key=lambda row: int(row["number"])):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from aiohttp import connector
 
+from tidegate.db.cipher import Cipher
 from tidegate.db.engine import InlineExecutor, open_database
 from tidegate.db.url import parse
 from tidegate.observability.logging import configure
@@ -30,7 +31,7 @@ from tidegate.simulation.service import SimulatedTime
 from tidegate.simulation.template import make_template
 from tidegate.simulation.unfinished import unfinished
 from tidegate.simulation.watch import Watch
-from tidegate.simulation.world import SECRET_KEY, SECRETS, World
+from tidegate.simulation.world import DATA_KEY, SECRET_KEY, SECRETS, World
 from tidegate.users.rules import UserRules
 
 __all__ = ["Outcome", "Stage"]
@@ -47,6 +48,7 @@ _TWICE = {
     AggregatorFault.OFFER_OTHER_AMOUNT,  # a second time, with another amount
 }
 _ROUNDS_MAX = 10
+_ENCRYPTED_EVERY = 3
 # A logger keeps the stream that it first wrote to, so all runs of a process share one.
 _log = io.StringIO()
 _MEMORY = Path("/dev/shm")  # noqa: S108 -- where there is one, no disk is waited for
@@ -104,8 +106,12 @@ class Stage:
         sys.unraisablehook = self._hook
         shutil.rmtree(self._directory, ignore_errors=True)
 
-    def run(self, plan: Plan) -> Outcome:
-        """Play ``plan``; never raises for what the node does."""
+    def run(self, plan: Plan, *, encrypted: bool | None = None) -> Outcome:
+        """Play ``plan``; never raises for what the node does.
+
+        ``encrypted``: the node keeps recipients' data under a key. Left out, in the run of every
+        third seed; nothing that happens depends on it.
+        """
         # What earlier runs left is thrown away now, not in the middle of this one.
         gc.collect()
         gc.disable()
@@ -120,6 +126,8 @@ class Stage:
         connector.monotonic = loop.time  # type: ignore[attr-defined]  # a name that it imports
         keeper = Party("keeper")
         world = World(plan, loop, keeper, self._template, directory, self._token)
+        if plan.seed % _ENCRYPTED_EVERY == 0 if encrypted is None else encrypted:
+            world.data_key = DATA_KEY
         watch = Watch(world.database)
         try:
             main = loop.create_task(_play(world, watch, outcome), context=keeper.context.copy())
@@ -169,7 +177,10 @@ async def _rest(world: World, outcome: Outcome) -> Evidence:
     What nobody told is found by a sweep of the processor's list of events that began afterwards.
     """
     reader = open_database(
-        parse(f"sqlite:///{world.database}"), world.time, executor=lambda name: InlineExecutor()
+        parse(f"sqlite:///{world.database}"),
+        world.time,
+        executor=lambda name: InlineExecutor(),
+        cipher=Cipher(world.data_key),
     )
     healed_ms, wait_s = world.time.now_ms(), _LOOK_S[0]
     ends = world.loop.time() + _REST_S

@@ -192,7 +192,7 @@ class Service:
         worker = Worker(app, triggers=lambda: _Triggers(self.clock))
         await app.open(worker.periodic.ids)
         await worker.start()
-        _listen(make_deps(app, migrated=True))
+        _listen(make_deps(app))
         await _bind()
         if not listening.done():
             listening.set_result(None)

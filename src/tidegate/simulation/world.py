@@ -44,7 +44,7 @@ from tidegate.simulation.plan import (
 from tidegate.simulation.service import NODE_PORT, Service, SimulatedTime
 from tidegate.simulation.trace import Trace
 
-__all__ = ["ACCOUNT", "COOL_OFF_S", "SECRETS", "SECRET_KEY", "World"]
+__all__ = ["ACCOUNT", "COOL_OFF_S", "DATA_KEY", "SECRETS", "SECRET_KEY", "World"]
 
 COOL_OFF_S = 4
 """How long a transfer rests that failed for a reason which may still turn into success."""
@@ -106,7 +106,8 @@ _TOKEN = "simulated-lenco-token-0123456789abcdef"  # noqa: S105 -- opens nothing
 _STRIPE_KEY = "sk_test_simulated0123456789abcdef0123"
 _STRIPE_SECRET = "whsec_simulated0123456789abcdef0123"  # noqa: S105 -- the same
 SECRET_KEY = "simulated-secret-key-0123456789-abcdef"  # noqa: S105 -- the same
-SECRETS = (_SECRET, _TOKEN, _STRIPE_KEY, _STRIPE_SECRET, SECRET_KEY)
+DATA_KEY = "simulated-data-key-0123456789-abcdefgh"
+SECRETS = (_SECRET, _TOKEN, _STRIPE_KEY, _STRIPE_SECRET, SECRET_KEY, DATA_KEY)
 """What must be in no log."""
 
 # Trouble goes on for so long after the last order: its transfer and its report meet some too.
@@ -187,6 +188,8 @@ class World:
         self._counted: dict[Moment, int] = defaultdict(int)
         self._healed = False
         self._ready_at = 0.0
+        self.data_key: str | None = None
+        """What the node keeps recipients' data encrypted under."""
 
     # -- its life ---
 
@@ -195,6 +198,7 @@ class World:
         settings = {
             **_NODE,
             "SECRET_KEY": SECRET_KEY,
+            "DATA_KEY": self.data_key or "",
             "DATABASE_URL": f"sqlite:///{self.database}",
             "AGGREGATOR_BASE_URL": await self._as("aggregator", self.aggregator.start()),
             "AGGREGATOR_CLIENT_ID": _CLIENT_ID,

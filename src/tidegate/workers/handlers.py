@@ -47,7 +47,7 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
     work = app.settings.work
     one = (app.committer, app.clock, app.randomness)
     two = (app.database, *one)
-    accept = Accept(*one, app.rules, app.facts, app.aggregator)
+    accept = Accept(*two, app.rules, app.facts, app.aggregator)
     ownership = Ownership(app.clock, app.aggregator)
     report = Report(*one, app.aggregator)
     receive = Receive(*two, app.rules, app.facts)

@@ -17,7 +17,7 @@ from tests.support.databases import Prepare
 from tidegate import migrations
 from tidegate.cli import database as cli_database
 from tidegate.cli import main
-from tidegate.cli.database import inline
+from tidegate.cli.schema import inline
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database, open_database
 from tidegate.db.url import parse

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from tests.integration.cli.conftest import on_database
 from tidegate import migrations
 from tidegate.cases.store import OpenCase
-from tidegate.cli.database import inline
+from tidegate.cli.schema import inline
 from tidegate.clock import SystemClock
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database, open_database

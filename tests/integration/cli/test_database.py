@@ -13,13 +13,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.integration.cli.conftest import Command
 from tests.integration.cli.world import ENVIRONMENT
 from tidegate.cases.tables import cases as cases_table
 from tidegate.clock import Randomness, SystemClock
 from tidegate.db.engine import open_database
+from tidegate.db.lock import ServingLock
 from tidegate.db.url import parse
 from tidegate.sandbox.aggregator import SandboxAggregator
 from tidegate.sandbox.bank import SandboxBank
@@ -66,6 +67,50 @@ def test_a_server_that_is_away_is_a_sentence(
     assert ran.code == 2
     assert "cannot be used" in ran.err
     assert "hush-hush" not in ran.err
+
+
+def _leave_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What serves or migrates takes over this process's logs, which outlives a captured stream."""
+    monkeypatch.setattr("tidegate.cli.serve.configure_logs", lambda settings: None)
+
+
+@pytest.mark.parametrize("command", ["serve", "worker", "orders list"])
+def test_a_schema_that_this_version_does_not_run_on_is_refused(
+    tidegate: Command, url: str, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Before anything begins, in one sentence that says who migrated it and what to do."""
+    if command == "worker" and url.startswith("sqlite"):
+        return
+    _leave_logs(monkeypatch)
+
+    async def become_newer() -> None:
+        database = open_database(parse(url), SystemClock())
+        for change in (
+            "UPDATE alembic_version SET version_num = '0990'",
+            "UPDATE schema_record SET oldest_code = '0980', migrated_by = '9.9.9'",
+        ):
+            await database.write(lambda c, change=change: c.execute(text(change)))  # type: ignore[misc]
+        await database.close()
+
+    asyncio.run(become_newer())
+    ran = tidegate(*command.split())
+    assert ran.code == 2
+    assert "schema 0990 (migrated by Tidegate 9.9.9)" in ran.err
+    assert "--down-to" in ran.err
+    assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_nothing_migrates_a_file_that_is_served(
+    tidegate: Command, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one process that serves would go on with statements for the schema before."""
+    _leave_logs(monkeypatch)
+    with ServingLock(parse(url)):
+        ran = tidegate("migrate")
+    assert ran.code == 2
+    assert "stop it first" in ran.err
+    assert tidegate("migrate").code == 0
 
 
 class _Node:

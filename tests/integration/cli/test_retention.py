@@ -15,7 +15,7 @@ from tests.integration.cli.world import ACCOUNT, FULFILLED, HELD, NAME, fill
 from tests.support.databases import Prepare
 from tidegate import migrations
 from tidegate.cases.tables import cases
-from tidegate.cli.database import inline
+from tidegate.cli.schema import inline
 from tidegate.clock import SystemClock
 from tidegate.db.engine import Database, open_database
 from tidegate.db.exchanges import exchanges
@@ -44,6 +44,7 @@ from tidegate.users.tables import refresh_tokens, sessions, users
 
 _DAY_MS = 86_400_000
 _EMAIL, _NOTE = "ada.obi@person.example", "for Ada Obi, Marina Road 12"
+_KEY = "a-key-of-the-tests-0123456789-0123456789"
 _AGED = {
     offers: "received_at",
     inbox: "received_at",
@@ -219,6 +220,21 @@ def _ids(url: str, table: Any, column: str) -> set[str]:
     return {row[column] for row in rows(url, table)}
 
 
+@pytest.fixture
+def encrypted(tidegate: Command, world: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The same, brought under a key."""
+    monkeypatch.setenv("DATA_KEY", _KEY)
+    assert tidegate("data", "rekey").code == 0
+    assert ACCOUNT not in _dump(world)
+    return world
+
+
+def _into_the_clear(tidegate: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATA_KEY")
+    monkeypatch.setenv("DATA_KEY_PREVIOUS", _KEY)
+    assert tidegate("data", "rekey").code == 0
+
+
 def test_what_money_may_need_stays_however_old(tidegate: Command, world: str) -> None:
     """Two years later only what has ended goes: nothing of the held order, of payments whose
     outcome is unknown, and no key of a payment that can be refunded."""
@@ -302,6 +318,17 @@ def test_an_erased_user_is_nowhere(tidegate: Command, world: str) -> None:
     assert "asked for" in after  # the operators' log
 
 
+def test_an_erased_user_was_not_only_encrypted(
+    tidegate: Command, encrypted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a key the same is overwritten: in the clear again, nothing of the person is there."""
+    assert tidegate("users", "erase", _EMAIL, "--reason", "asked for").code == 0
+    _into_the_clear(tidegate, monkeypatch)
+    after = _dump(encrypted)
+    assert "encrypted:" not in after
+    assert [word for word in (_EMAIL, "Ada Obi", "Marina") if word in after] == []
+
+
 def test_a_user_with_a_payment_under_way_is_not_erased(tidegate: Command, world: str) -> None:
     """Refused whole: nothing is overwritten, and the sentence names the payment."""
     _change(world, update(payments).where(payments.c.id == "pay_3").values(user_id=OWNER))
@@ -318,7 +345,37 @@ def test_an_erased_recipient_is_nowhere(tidegate: Command, world: str) -> None:
     assert ran.code != 0
     assert "open" in ran.err
     assert tidegate("orders", "erase", FULFILLED, "--reason", "asked for").code == 0
-    # The other orders have the same recipient here.
+    _forget_the_others(world)
+    left = [line for line in _dump(world).splitlines() if ACCOUNT in line or NAME in line]
+    assert left == []
+    assert tidegate("ledger", "audit").code == 0
+    assert tidegate("orders", "show", FULFILLED, "--full").code == 0
+
+
+def test_an_erased_recipient_was_not_only_encrypted(
+    tidegate: Command, encrypted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under a key erasure finds the webhook by what stands beside it, and what aged out goes too:
+    in the clear again, nothing of the recipient is there."""
+    assert tidegate("orders", "erase", FULFILLED, "--reason", "asked for").code == 0
+    _into_the_clear(tidegate, monkeypatch)
+    _forget_the_others(encrypted)
+    after = _dump(encrypted)
+    assert "encrypted:" not in after
+    assert [line for line in after.splitlines() if ACCOUNT in line or NAME in line] == []
+
+
+def test_what_aged_out_goes_under_a_key(tidegate: Command, encrypted: str) -> None:
+    """The same rows as without one."""
+    _age(encrypted)
+    tidegate("retention", "run")
+    assert _ids(encrypted, offers, "order_id") == {HELD}
+    assert not {"po_1", PAID, "re_1"} & _ids(encrypted, exchanges, "subject")
+    assert tidegate("ledger", "audit").code == 0
+
+
+def _forget_the_others(world: str) -> None:
+    """The other orders have the same recipient here."""
     others = [
         update(payouts).where(payouts.c.id != "po_1").values(recipient=None),
         update(attempts).where(attempts.c.id != "att_1").values(account_number=None, body=None),
@@ -326,7 +383,3 @@ def test_an_erased_recipient_is_nowhere(tidegate: Command, world: str) -> None:
         update(inbox).where(inbox.c.id == "inb_2").values(body=b""),
     ]
     _change(world, *others)
-    left = [line for line in _dump(world).splitlines() if ACCOUNT in line or NAME in line]
-    assert left == []
-    assert tidegate("ledger", "audit").code == 0
-    assert tidegate("orders", "show", FULFILLED, "--full").code == 0

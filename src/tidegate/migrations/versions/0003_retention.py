@@ -17,6 +17,7 @@ revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
+kind = "expand"
 
 _INDEXES = (
     ("ix_exchanges_at", "exchanges", "at"),
