@@ -44,6 +44,7 @@ __all__ = [
     "migrate",
     "register",
     "run",
+    "see_keys",
     "serve_app",
     "watch",
 ]
@@ -218,7 +219,7 @@ def serve(
             run(_migrate(settings, "head"))
         # Said here, where a person reads it; the server would log it as a failure of its own.
         run(refuse_unusable(settings.database.url))
-        run(_see_keys(settings))
+        run(see_keys(settings))
         if workers > 1 or reload:
             unwatch()  # each of the processes has its own
             os.environ[NO_WORKER] = "1" if no_worker else ""
@@ -276,7 +277,7 @@ def migrate(
         typer.echo(run(_migrate(settings, to, down_to)))
 
 
-async def _see_keys(settings: Settings) -> None:
+async def see_keys(settings: Settings) -> None:
     """Refuse in one sentence what every serving process would refuse by itself."""
     cipher = cipher_of(settings)
     database = open_database(settings.database.url, SystemClock(), pool_size=1)

@@ -11,8 +11,9 @@ from tests.integration.cli.conftest import Command, on_database
 from tests.integration.cli.world import ACCOUNT, FULFILLED, NAME
 from tidegate.cli.checks import Verdict, check_database
 from tidegate.cli.database import command_settings
-from tidegate.cli.serve import run
+from tidegate.cli.serve import run, see_keys
 from tidegate.db.cipher import Cipher
+from tidegate.errors import ConfigurationError
 from tidegate.payouts.tables import payouts
 
 _KEY, _NEXT = "a-key-of-the-tests-0123456789-0123456789", "another-key-of-the-tests-0123456789-0123"
@@ -85,12 +86,14 @@ def test_without_the_key_nothing_is_read_wrongly(
     monkeypatch.setenv("DATA_KEY", _KEY)
     tidegate("data", "rekey")
     monkeypatch.setenv("DATA_KEY", _NEXT)
-    refused = [("orders", "list"), ("orders", "show", FULFILLED), ("data", "rekey"), ("serve",)]
-    for command in refused:
+    for command in (("orders", "list"), ("orders", "show", FULFILLED), ("data", "rekey")):
         ran = tidegate(*command)
         assert ran.code == 2
         assert _id(_KEY) in ran.err
         assert "DATA_KEY_PREVIOUS" in ran.err
+    # What ``serve`` asks first; the command itself would take the log's stream with it.
+    with pytest.raises(ConfigurationError, match=_id(_KEY)):
+        run(see_keys(command_settings()))
     ran = tidegate("data", "keys", "--json")
     assert (ran.code, _roles(ran.json)) == (1, {_id(_KEY): "missing"})
     check = _doctor()
