@@ -24,7 +24,7 @@ from tests.support.invariants import (
     wrong_with_payouts,
 )
 from tests.support.node import free_port
-from tests.support.our_books import EXPLAINS, NOT_HELD, WORK, Books, unfinished
+from tests.support.our_books import EXPLAINS, NOT_HELD, WORK, Books, somebody_at, unfinished
 from tests.support.world import World
 from tidegate.cli.demo_look import read_books as read_ledger
 from tidegate.cli.demo_proof_payments import TillEvidence
@@ -218,7 +218,7 @@ class CrashWorld:
         if any(courier.waiting for courier in couriers) or not await self._offers_rest():
             return False
         now_ms = self.world.clock.now_ms()
-        if await self.world.read(lambda c: _count_due(c, now_ms + _SOON_MS)):
+        if await self.world.read(lambda c: _count_due(c, now_ms)):
             return False
         return not await self._open()
 
@@ -299,14 +299,14 @@ class CrashWorld:
         ]
 
 
-def _count_due(connection: Connection, until_ms: int) -> int:
-    """Rows with work that is due until then, or that somebody is at."""
+def _count_due(connection: Connection, now_ms: int) -> int:
+    """Rows with work that is due soon, or that somebody is at."""
     return sum(
         connection.execute(
             select(func.count())
             .select_from(table)
             .where(
-                or_(table.c.due_at <= until_ms, table.c.leased_until.is_not(None)),
+                or_(table.c.due_at <= now_ms + _SOON_MS, somebody_at(table, now_ms)),
                 *NOT_HELD.get(table, ()),
             )
         ).scalar_one()

@@ -108,7 +108,7 @@ _TRANSFERS: Final = (
     Mutant(
         "hold_not_released",
         "Float stays set aside for an order that is over.",
-        conclude.go_on,
+        conclude.end_unpaid,
         "        journal.add(Record(entry))\n    # A cancel",
         "        pass\n    # A cancel",
     ),
@@ -177,7 +177,7 @@ _ORDERS: Final = (
     Mutant(
         "cancelled_after_it_was_sent",
         "A cancel, which has no guard, for an order of which something was reported.",
-        conclude.go_on,
+        conclude.end_unpaid,
         'unsent = payout["told_pending_at"] is None and all(',
         "unsent = True or all(",
     ),

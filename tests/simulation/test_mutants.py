@@ -56,6 +56,13 @@ def test_every_planted_bug_is_found(mutant: Mutant, stage: Stage) -> None:
     assert _found(stage, mutant, _SEEDS) is not None, f"not found: {mutant.loss}"
 
 
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda m: m.name)
+def test_every_bug_can_be_planted(mutant: Mutant) -> None:
+    """The text that it replaces is still there."""
+    with mutant.planted():
+        pass
+
+
 def test_a_bug_is_gone_when_it_is_dug_out() -> None:
     """While it is planted everybody who holds the function has it; afterwards nobody."""
     mutant = Mutant("wrong", "", after, "return TRANSITIONS[state, event]", "return State.HELD")

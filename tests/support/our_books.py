@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select
 
 from tidegate.cases.tables import cases
 from tidegate.db.inbox import inbox
@@ -17,7 +17,17 @@ from tidegate.payouts.facts import read_float
 from tidegate.payouts.states import CLOSED_ATTEMPT, ENDED, AttemptState, State
 from tidegate.payouts.tables import attempts, payouts
 
-__all__ = ["EXPLAINS", "LATER", "NOT_HELD", "WORK", "Books", "Row", "read_books", "unfinished"]
+__all__ = [
+    "EXPLAINS",
+    "LATER",
+    "NOT_HELD",
+    "WORK",
+    "Books",
+    "Row",
+    "read_books",
+    "somebody_at",
+    "unfinished",
+]
 
 Row = dict[str, Any]
 
@@ -96,7 +106,14 @@ def unfinished(books: Books) -> Iterable[str]:
     yield from (f"leased: {one}" for one in books.leased)
 
 
-def read_books(connection: Connection) -> Books:
+def somebody_at(table: Table, now_ms: int) -> ColumnElement[bool]:
+    """Is a row under a lease that counts? One that is over, of a row with nothing to do, only says
+    that its holder was killed after somebody else had moved the row to its end."""
+    living = or_(table.c.leased_until > now_ms, table.c.due_at.is_not(None))
+    return and_(table.c.leased_until.is_not(None), living)
+
+
+def read_books(connection: Connection, now_ms: int) -> Books:
     def rows(table: Table, *where: Any) -> list[dict[str, Any]]:
         statement = select(table).where(*where)
         return [dict(row) for row in connection.execute(statement).mappings()]
@@ -117,6 +134,6 @@ def read_books(connection: Connection) -> Books:
         leased=[
             f"{table.name} {row['id']} ({row['kind']})"
             for table in WORK
-            for row in rows(table, table.c.leased_until.is_not(None), *NOT_HELD.get(table, ()))
+            for row in rows(table, somebody_at(table, now_ms), *NOT_HELD.get(table, ()))
         ],
     )

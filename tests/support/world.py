@@ -230,7 +230,7 @@ class World:
 
     async def books(self) -> Books:
         """Our books now."""
-        return await self.read(read_books)  # type: ignore[no-any-return]  # what read_books returns
+        return await self.read(lambda c: read_books(c, self.clock.now_ms()))  # type: ignore[no-any-return]  # what read_books returns
 
     async def payout(self, order_id: str) -> dict[str, Any]:
         """The payout's row."""

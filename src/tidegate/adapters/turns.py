@@ -56,7 +56,9 @@ class Verb:
 VERBS: Final[Mapping[str, Verb]] = {
     # verb               time       unknown          proven to have changed nothing
     "accept": Verb(_ORDINARY_S, _WHILE_IT_LIVES, _WHILE_IT_LIVES),
-    "decline": Verb(_ORDINARY_S, 2, 3),
+    # It ends whatever offer is open when it arrives, also one that came meanwhile: the next turn
+    # looks for that first.
+    "decline": Verb(_ORDINARY_S, 1, 1),
     # Repeating either blindly does harm (4.3, 4.4). Also after a try that changed nothing: while we
     # wait to be let through, our answer to ``/tx_status`` may say it, and the repeat comes late.
     # The order is fetched first, in another turn.

@@ -91,6 +91,15 @@ def meaning_of(row: Row | None, offer: Offer, now_ms: int) -> Meaning:
     return Meaning.REPEAT if same else Meaning.CONFLICT
 
 
+def offered_meanwhile(connection: Connection, row: Row) -> Row | None:
+    """The newest arrival of the order if it came after the round's own offer, while the round's end
+    was being told; it is taken up when that is over."""
+    newest = connection.execute(_newest_offer, {"order_id": row["order_id"]}).mappings().first()
+    if newest is None or newest["meaning"] != Meaning.BUSY:
+        return None
+    return dict(newest) if newest["received_at"] > row["offered_at"] else None
+
+
 class Receive:
     """Keep an authentic offer and say what to answer; nothing is called from here."""
 
@@ -251,14 +260,12 @@ class Receive:
         still arrive could cancel the new round under us, so then the offer lapses.
         """
         row = claimed.row
-        newest = await self._database.fetch(
-            lambda c: c.execute(_newest_offer, {"order_id": row["order_id"]}).mappings().first()
-        )
+        newest = await self._database.fetch(lambda c: offered_meanwhile(c, row))
         state = State(row["state"])
         journal = Journal(row, self._clock, self._randomness)
         if state not in ENDED_UNPAID or (state is not State.EXPIRED and row["told_at"] is None):
             journal.keep(claimed.held, Next("report"), again=True)
-        elif newest is None or newest["meaning"] != Meaning.BUSY:
+        elif newest is None:
             journal.keep(claimed.held, DONE)
         else:
             parse = parse_spec_offer if newest["dialect"] == Dialect.SPEC else parse_live_offer

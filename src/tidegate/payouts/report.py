@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
+from tidegate.db.engine import Database
 from tidegate.db.exchanges import Exchange
-from tidegate.db.rows import DONE, Change
+from tidegate.db.rows import DONE, Change, Next
+from tidegate.payouts.offer import offered_meanwhile
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Row
 from tidegate.payouts.tables import payouts
@@ -46,6 +48,9 @@ _NOT_CANCELLABLE = _HAS_SUCCESS | {"refunding", "refunded", "cancelled", "pendin
 # A spec aggregator that cannot be asked is told again after so many unanswered questions.
 _SPEC_BLIND_AFTER = 4
 
+# How many turns a decline has when it is not known whether it was heard (4.2), or certain that not.
+_DECLINES_MAX = {Said.UNKNOWN: 2, Said.NOT_SENT: 3}
+
 # The exact words that the aggregator acts on (4.4); anything else counts as one cancellation.
 _RECIPIENT = "Invalid recipient bank details"
 _FUNDS = "Insufficient funds"
@@ -65,11 +70,13 @@ class Report:
 
     def __init__(
         self,
+        database: Database,
         committer: Committer,
         clock: Clock,
         randomness: Randomness,
         aggregator: Aggregator,
     ) -> None:
+        self._database = database
         self._committer = committer
         self._clock = clock
         self._aggregator = aggregator
@@ -94,13 +101,28 @@ class Report:
                 await self._committer.commit(journal.unit)
 
     async def _decline(self, claimed: Claimed) -> None:
-        """Said once, repeated once inside; whatever comes of it, the offer lapses by itself."""
+        """Said, and repeated once if nobody knows whether it was heard; the offer lapses by itself.
+
+        A decline names no offer, it ends the one that is open there (4.2). So it is not said when
+        the order was offered once more meanwhile: that offer is judged by itself.
+        """
         row = claimed.row
+        if await self._database.fetch(lambda c: offered_meanwhile(c, row)) is not None:
+            journal = self._told.journal(claimed)
+            journal.move(
+                Event.REPORTED,
+                lease=claimed.held,
+                next=Next("reoffer"),
+                detail={"said": "offered again"},
+                told_at=self._clock.now_ms(),
+            )
+            await self._committer.commit(journal.unit)
+            return
         reason = row["reason_code"] or "refused"
         answer = await self._aggregator.decline(row["order_id"], reason)
         journal = self._told.journal(claimed, answer.exchanges)
-        if answer.said is Said.NOT_SENT and claimed.tries < 3:
-            journal.keep(claimed.held, self._told.again(claimed), again=True)
+        if claimed.tries < _DECLINES_MAX.get(answer.said, 1):
+            journal.keep(claimed.held, self._told.again(claimed, answer), again=True)
         else:
             journal.move(
                 Event.REPORTED,

@@ -18,8 +18,9 @@ __all__ = ["Companies"]
 @dataclass(frozen=True, slots=True)
 class Companies:
     """The others' own word: orders, references of transfers, what was judged. ``doubled`` are the
-    requests that the network delivered twice, ``offered_twice`` the orders of which one offer
-    arrives twice, from the aggregator or by the network."""
+    requests that the network delivered twice, ``late`` those it delivered when nobody waited any
+    more, ``offered_twice`` the orders of which one offer arrives twice, from the aggregator or by
+    the network."""
 
     orders: Sequence[Order]
     violations: Sequence[Violation]
@@ -29,4 +30,5 @@ class Companies:
     receiver: Receiver
     sales: Sequence[Sale]
     doubled: Sequence[str]
+    late: Sequence[str]
     offered_twice: Collection[str]

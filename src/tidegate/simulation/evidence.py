@@ -97,11 +97,18 @@ def read_evidence(connection: Connection, now_ms: int) -> Evidence:
             f"{table.name} {row['id']} ({row['kind']})"
             for table in _WORK
             for row in rows(table)
-            if row["leased_until"] is not None
+            if _somebody_is_at(row, now_ms)
         ),
         swept_ms=_swept_ms(rows(periodic)),
         audit=audit(connection, expect=None, now_ms=now_ms, unsealed_after_ms=10**15),
     )
+
+
+def _somebody_is_at(row: Row, now_ms: int) -> bool:
+    """A lease that is over, of a row with nothing to do, only says that its holder was killed after
+    somebody else had moved the row to its end."""
+    until = row["leased_until"]
+    return until is not None and (until > now_ms or row["due_at"] is not None)
 
 
 def _swept_ms(chores: tuple[Row, ...]) -> int:

@@ -44,6 +44,7 @@ _NOT_ITS_FAULT = frozenset(
         Wrong.ACCEPT_AFTER_DECLINE,
         Wrong.SUCCESS_REPEATED,
         Wrong.CANCEL_REPEATED,
+        Wrong.CANCEL_WITHOUT_ACCEPT,
         Wrong.BALANCE_OVERLAP,
     }
 )
@@ -204,11 +205,20 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
             return doubled or (order is not None and _failed_when_asked(order, one))
         case Wrong.CANCEL_AFTER_FULFIL:  # this dialect knows no other word for a failure
             return order is not None and order.dialect == "spec"
-        case Wrong.DECLINE_AFTER_ACCEPT | Wrong.ACCEPT_AFTER_DECLINE:
+        case Wrong.DECLINE_AFTER_ACCEPT:
             # The second copy came when the first was over: a new offer to the node.
             return one.key in companies.offered_twice
+        case Wrong.ACCEPT_AFTER_DECLINE:  # or the decline of the offer before came late
+            return one.key in companies.offered_twice or _late("decline", one, companies)
+        case Wrong.CANCEL_WITHOUT_ACCEPT:  # it was accepted when the cancel was sent
+            return _late("cancel", one, companies)
         case _:  # it was the network that repeated it
             return doubled
+
+
+def _late(verb: str, one: Violation, companies: Companies) -> bool:
+    """Did such a call about the order arrive when nobody waited for its answer any more?"""
+    return any(f"/{one.key}/{verb}" in request for request in companies.late)
 
 
 def _failed_when_asked(order: Order, one: Violation) -> bool:

@@ -74,6 +74,7 @@ class Network:
         self.exchanges: Counter[tuple[str, str]] = Counter()
         self.struck: Counter[str] = Counter()
         self.doubled: list[str] = []
+        self.late: list[str] = []
         self.copies: list[bytes] = []
         self._chance = random.Random(f"network {seed}")  # noqa: S311 -- a run that must repeat
         self._links: list[_Link] = []
@@ -316,6 +317,8 @@ class _Link:
             network.trace.add("asks", f"{self._name}{f' ({self._fate})' if self._fate else ''}")
             if self._fate:
                 network.struck[self._fate] += 1
+            if self._fate is Wire.LATE_REQUEST:
+                network.late.append(self._name)
             network.before_call(self.client.party)
             if not self.client.party.alive:
                 return

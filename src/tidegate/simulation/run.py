@@ -213,6 +213,7 @@ def _companies(world: World) -> Companies:
         receiver=world.shop.receiver,
         sales=world.buyer.sales,
         doubled=world.network.doubled,
+        late=world.network.late,
         offered_twice={
             order.order_id
             for order in world.plan.orders

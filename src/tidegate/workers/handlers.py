@@ -49,7 +49,7 @@ def kinds_of(app: Application, chores: Periodic) -> list[Kind]:
     two = (app.database, *one)
     accept = Accept(*two, app.rules, app.facts, app.aggregator)
     ownership = Ownership(app.clock, app.aggregator)
-    report = Report(*one, app.aggregator)
+    report = Report(*two, app.aggregator)
     receive = Receive(*two, app.rules, app.facts)
     check_ownership = CheckOwnership(*one, app.aggregator)
     push = push_balance(app)

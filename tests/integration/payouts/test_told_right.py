@@ -11,7 +11,10 @@ import pytest
 from tests.integration.payouts.conftest import QUIET
 from tests.integration.payouts.hands import Hands, MakeHands
 from tests.support.world import OpenWorld
+from tidegate.cases.switches import SwitchOff, SwitchOn
+from tidegate.db.committer import Unit
 from tidegate.payouts.states import AttemptState, State
+from tidegate.payouts.tables import payouts
 from tidegate.ports.aggregator import AcceptAnswer, Said
 from tidegate.sandbox.aggregator.orders import Status as Aggregated
 from tidegate.sandbox.bank.transactions import Status
@@ -30,7 +33,7 @@ async def test_accept_is_not_sent_when_the_time_is_over(make_hands: MakeHands) -
     hands.clock.advance(19.5)
     row = await hands.payout(order_id, "accept")
     assert row["state"] == State.EXPIRED
-    assert not any(call.startswith("accept") for call in hands.world.aggregator.counters)
+    assert _calls(hands, "accept") == 0
     await hands.world.assert_right()
 
 
@@ -261,6 +264,42 @@ async def test_an_earlier_pending_that_stands_forbids_another_round(
     await hands.world.assert_right()
 
 
+async def test_a_decline_does_not_end_the_offer_after_it(make_hands: MakeHands) -> None:
+    """The order is offered again before the decline of the first offer is said. It names no offer
+    and would end the second: it stays unsaid, and the second offer is judged and paid."""
+    hands = await make_hands()
+    await hands.node.app.committer.commit(Unit([SwitchOff("psp:lenco", "a test", "ada")]))
+    order_id = await hands.world.offer()
+    row = await hands.payout(order_id, "accept")
+    assert (row["state"], row["kind"]) == (State.DECLINED, "report")
+    await hands.node.app.committer.commit(Unit([SwitchOn("psp:lenco")]))
+    claimed = await hands.claim(payouts, row)
+    book = hands.world.aggregator.book
+    book.orders[order_id].key_expires = None  # the first offer's time is over
+    book.offer_again(book.orders[order_id])
+    await _offered(hands, order_id, 2)
+    await hands.run(claimed)
+    row = await hands.to_its_end(order_id)
+    assert (row["state"], row["round"]) == (State.FULFILLED, 2)
+    assert _calls(hands, "decline") == 0
+    assert hands.posts == 1
+    await hands.world.assert_right()
+
+
+async def test_a_decline_that_may_be_lost_is_said_once_more(make_hands: MakeHands) -> None:
+    """By a later turn; after that the offer lapses by itself."""
+    hands = await make_hands()
+    await hands.node.app.committer.commit(Unit([SwitchOff("psp:lenco", "a test", "ada")]))
+    order_id = await hands.world.offer(AggregatorFault.DECLINE_500, times=None)
+    await hands.payout(order_id, "accept")
+    assert (await hands.payout(order_id, "report"))["kind"] == "report"
+    hands.clock.advance(MINUTE)
+    row = await hands.payout(order_id, "report")
+    assert (row["state"], row["kind"]) == (State.DECLINED, None)
+    assert row["told_at"] is not None
+    assert _calls(hands, "decline") == 2
+
+
 async def test_paid_late_is_never_called_failed(make_hands: MakeHands) -> None:
     """Round one failed and was paid after all while round two was under way: when round two
     fails for certain, the order is reported as what it is, paid."""
@@ -332,6 +371,12 @@ async def test_a_reversal_is_a_debt_and_not_a_failure(make_hands: MakeHands) -> 
     assert hands.posts == 1
     assert hands.heard(order_id)[-1] in {"success_reported", "settling", "settled"}
     assert hands.world.aggregator.order(order_id).status is not Aggregated.FULFILLED
+
+
+def _calls(hands: Hands, verb: str) -> int:
+    """How often the aggregator was called with it."""
+    counters = hands.world.aggregator.counters
+    return sum(count for call, count in counters.items() if call.startswith(verb))
 
 
 async def _offered(hands: Hands, order_id: str, times: int) -> None:
