@@ -6,47 +6,35 @@ answer was lost is asked for again while the offer lives, and looked up afterwar
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Iterable
 from typing import Any
 
-from tidegate.cases.store import OpenCase
 from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer
 from tidegate.db.engine import Database
 from tidegate.db.exchanges import Exchange
 from tidegate.db.rows import DONE, Next
 from tidegate.errors import (
-    DataUnreadable,
     FloorBroken,
     InsufficientBalance,
-    InvalidAmount,
     PolicyRefusal,
-    PspsUnavailable,
     ReportStands,
-    SwitchedOff,
 )
 from tidegate.ledger.book import Record
-from tidegate.money.amount import parse_amount, product_half_even
-from tidegate.money.currency import parse_currency
 from tidegate.payouts.facts import FactsReader
+from tidegate.payouts.ours import Ours
 from tidegate.payouts.ownership import OURS
-from tidegate.payouts.policy import Plan, choose
+from tidegate.payouts.policy import choose
 from tidegate.payouts.postings import FloatAccounts, rehold, reserved
-from tidegate.payouts.recipients import fault_of_account
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Journal, Row
-from tidegate.payouts.tables import payouts
 from tidegate.ports.aggregator import (
     AcceptAnswer,
-    Accepted,
     Aggregator,
     Listed,
-    OrderView,
     Said,
 )
-from tidegate.ports.bank import Fault
 from tidegate.wire.dialect import Dialect
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
@@ -70,13 +58,13 @@ class Accept:
         facts: FactsReader,
         aggregator: Aggregator,
     ) -> None:
-        self._cipher = database.cipher
         self._committer = committer
         self._clock = clock
         self._randomness = randomness
         self._rules = rules
         self._facts = facts
         self._aggregator = aggregator
+        self._ours = Ours(database.cipher, committer, clock, randomness, rules, facts)
 
     async def __call__(self, claimed: Claimed) -> None:
         row = claimed.row
@@ -168,7 +156,7 @@ class Accept:
         )
         match answer.said:
             case Said.DONE:
-                await self._accepted(claimed, row, answer)
+                await self._ours.as_answered(claimed, row, answer.details, answer.exchanges)
             case Said.GONE | Said.CONFLICT | Said.NOT_OURS:
                 await self._find_out(claimed, row, answer)
             case Said.NOT_SENT | Said.UNKNOWN | Said.MISCONFIGURED | Said.REFUNDED:
@@ -179,7 +167,9 @@ class Accept:
         journal = Journal(row, self._clock, self._randomness)
         journal.exchanged(exchanges)
         if claimed.tries >= _GIVE_UP_AFTER:
-            self._hold(journal, claimed, "Whether the aggregator gave us this order is unknown.")
+            self._ours.hold(
+                journal, claimed, "Whether the aggregator gave us this order is unknown."
+            )
         else:
             wait = exponential_ms(claimed.tries, self._randomness, first_ms=250, most_ms=60_000)
             journal.keep(claimed.held, Next("accept", wait), again=True)
@@ -211,158 +201,12 @@ class Accept:
             )
             said = (*said, *again.exchanges)
             if again.said is Said.DONE:
-                await self._accepted(claimed, row, again, said)
+                await self._ours.as_answered(claimed, row, again.details, said)
                 return
             if again.said not in {Said.GONE, Said.CONFLICT}:
                 await self._later(claimed, row, said)
                 return
-        await self._accepted_as_shown(claimed, row, view, said)
-
-    async def _accepted_as_shown(
-        self, claimed: Claimed, row: Row, view: OrderView, said: Sequence[Exchange]
-    ) -> None:
-        """Ours, but accept does not tell the recipient any more: take it from the order, if the
-        figures prove that it is the order we were offered."""
-        if row["dialect"] == Dialect.SPEC and row["recipient"]:
-            await self._accepted(claimed, row, AcceptAnswer(Said.DONE, "", ()), said)
-            return
-        currency = parse_currency(row["currency"])
-        shown = (
-            product_half_even(view.token_amount, view.rate, 0)
-            if view.token_amount is not None and view.rate is not None
-            else None
-        )
-        if shown is not None and _minor(shown, row["currency"]) == row["amount"]:
-            details = Accepted(
-                amount=shown,
-                institution=view.institution,
-                account_identifier=view.account_identifier,
-                account_name=view.account_name,
-                memo=view.memo,
-                metadata={},
-                raw={"source": "order"},
-            )
-            await self._accepted(claimed, row, AcceptAnswer(Said.DONE, "", (), details), said)
-            return
-        journal = Journal(row, self._clock, self._randomness)
-        journal.exchanged(said)
-        self._hold(
-            journal,
-            claimed,
-            f"The order is ours, but what it shows does not prove the amount in {currency.code}.",
-        )
-        await self._committer.commit(journal.unit)
-
-    async def _accepted(
-        self,
-        claimed: Claimed,
-        row: Row,
-        answer: AcceptAnswer,
-        said: Sequence[Exchange] | None = None,
-    ) -> None:
-        """Keep the whole answer before anything else; pay, or withdraw what cannot be paid."""
-        details = answer.details
-        exchanges = answer.exchanges if said is None else said
-        amount, institution = row["amount"], row["institution"]
-        if details is None:
-            try:
-                recipient = dict(self._cipher.plain(row, payouts.c.recipient) or {})
-            except DataUnreadable as broken:
-                journal = Journal(row, self._clock, self._randomness)
-                journal.exchanged(exchanges)
-                self._hold(journal, claimed, broken.detail)
-                await self._committer.commit(journal.unit)
-                return
-        else:
-            amount = _minor(details.amount, row["currency"])
-            institution = (details.institution or institution)[:64]
-            recipient = {
-                "institution": institution,
-                "account_identifier": details.account_identifier,
-                "account_name": details.account_name,
-                "memo": details.memo or "",
-                "metadata": dict(details.metadata),
-            }
-        plan = choose(
-            currency=row["currency"],
-            amount=amount,
-            institution=institution,
-            excluded=row["exclude_psps"],
-            facts=await self._facts.now(),
-            rules=self._rules,
-            already_held=(row["psp"], row["held"]),
-        )
-        wrong_account = fault_of_account(row["currency"], recipient)
-        values = {
-            "recipient": recipient,
-            "amount": amount,
-            "institution": institution,
-            "accepted_at": self._clock.now_ms(),
-        }
-        if (
-            isinstance(plan, PspsUnavailable | SwitchedOff)
-            and wrong_account is None
-            and (amount, institution) == (row["amount"], row["institution"])
-            and row["held"]
-        ):
-            # The PSP rests since the reservation: the order waits for it, its float set aside.
-            plan = Plan(row["psp"], "", row["held"])
-        if wrong_account is not None or isinstance(plan, PolicyRefusal):
-            code = "INVALID_ACCOUNT" if isinstance(plan, Plan) else plan.code
-            await self._accept_and_withdraw(
-                claimed, row, values, exchanges, code, wrong_account or str(plan)
-            )
-            return
-        journal = Journal(row, self._clock, self._randomness)
-        journal.exchanged(exchanges)
-        for entry in rehold(row, plan.psp, plan.hold):
-            journal.add(Record(entry))
-        journal.move(
-            Event.ACCEPTED,
-            lease=claimed.held,
-            next=Next(f"disburse:{plan.psp}"),
-            detail={"psp": plan.psp},
-            **{**values, "psp": plan.psp, "held": plan.hold, "holds": row["holds"] + 1},
-        )
-        try:
-            await self._committer.commit(journal.unit)
-        except FloorBroken:
-            await self._accept_and_withdraw(
-                claimed,
-                row,
-                values,
-                exchanges,
-                "INSUFFICIENT_BALANCE",
-                "The accepted amount is above the offer and the float does not cover it.",
-            )
-
-    async def _accept_and_withdraw(
-        self,
-        claimed: Claimed,
-        row: Row,
-        values: Mapping[str, Any],
-        exchanges: Iterable[Exchange],
-        code: str,
-        why: str,
-    ) -> None:
-        """It is ours and cannot be paid: nothing was sent, so cancelling is safe (4.4)."""
-        journal = Journal(row, self._clock, self._randomness)
-        journal.exchanged(exchanges)
-        for entry in rehold(row, None, 0):
-            journal.add(Record(entry))
-        journal.move(Event.ACCEPTED, **values)
-        journal.move(
-            Event.WITHDRAWN,
-            lease=claimed.held,
-            next=Next("report"),
-            detail={"code": code},
-            held=0,
-            holds=row["holds"] + 1,
-            fault=Fault.RECIPIENT.value if code == "INVALID_ACCOUNT" else None,
-            reason_code=code,
-            reason_text=why,
-        )
-        await self._committer.commit(journal.unit)
+        await self._ours.as_shown(claimed, row, view, said)
 
     async def _end_unpaid(
         self,
@@ -387,26 +231,3 @@ class Accept:
             reason_code=code,
         )
         await self._committer.commit(journal.unit)
-
-    def _hold(self, journal: Journal, claimed: Claimed, why: str) -> None:
-        """For a person: what cannot be proven is not paid."""
-        journal.move(
-            Event.HELD, lease=claimed.held, next=DONE, reason_code="UNPROVEN", reason_text=why
-        )
-        journal.add(
-            OpenCase(
-                "payout_held",
-                journal.payout["id"],
-                f"{why} Look the order up at the aggregator; nothing was paid.",
-                "high",
-                {"order_id": journal.payout["order_id"]},
-            )
-        )
-
-
-def _minor(amount: Decimal, currency: str) -> int | None:
-    """Minor units of an amount the aggregator states, ``None`` if it is no usable amount."""
-    try:
-        return parse_amount(amount, parse_currency(currency)).minor
-    except InvalidAmount:
-        return None
