@@ -13,8 +13,9 @@ from tidegate.api.guard import GuardedRoute
 from tidegate.api.identity import IsOperator
 from tidegate.api.limits import limit_writes
 from tidegate.api.openapi import answer, problems
+from tidegate.api.ops_bodies import Act, Assign
 from tidegate.api.ops_common import ACT, LIST, ORIGIN, SHOW, Row, act, instant
-from tidegate.api.ops_models import CASE_EXAMPLE, Act, Assign, Case, CaseStory
+from tidegate.api.ops_models import CASE_EXAMPLE, Case, CaseStory
 from tidegate.cases.readings import actions_on, list_cases, show_case
 from tidegate.cases.store import AssignCase, CloseCase, NoteAction
 from tidegate.db.committer import Operation, Unit

@@ -16,6 +16,7 @@ from tidegate.api.guard import GuardedRoute
 from tidegate.api.identity import IsOperator
 from tidegate.api.limits import limit_writes
 from tidegate.api.openapi import answer, problems
+from tidegate.api.ops_bodies import Act
 from tidegate.api.ops_common import (
     ACT,
     LIST,
@@ -31,7 +32,6 @@ from tidegate.api.ops_models import (
     ORDER_EXAMPLE,
     ORDER_STORY_EXAMPLE,
     SWITCH_EXAMPLE,
-    Act,
     Balances,
     Order,
     OrderStory,

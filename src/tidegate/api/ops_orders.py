@@ -11,8 +11,9 @@ from tidegate.api.guard import GuardedRoute
 from tidegate.api.identity import IsOperator
 from tidegate.api.limits import limit_writes
 from tidegate.api.openapi import answer, problems
+from tidegate.api.ops_bodies import Act, ResolveOrder
 from tidegate.api.ops_common import ACT, ORIGIN
-from tidegate.api.ops_models import ORDER_EXAMPLE, Act, Order, ResolveOrder
+from tidegate.api.ops_models import ORDER_EXAMPLE, Order
 from tidegate.api.ops_node import OrderName, shown
 from tidegate.errors import NotProven, WrongOrderState
 from tidegate.payouts.readings import find_payout

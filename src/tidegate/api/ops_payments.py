@@ -12,14 +12,13 @@ from tidegate.api.guard import CardGuardedRoute
 from tidegate.api.identity import IsOperator
 from tidegate.api.limits import limit_writes
 from tidegate.api.openapi import answer, problems
+from tidegate.api.ops_bodies import Act, Resolve
 from tidegate.api.ops_common import ACT, LIST, ORIGIN, SHOW, act, due_of
 from tidegate.api.ops_models import (
     OPS_PAYMENT_EXAMPLE,
     PAYMENT_STORY_EXAMPLE,
-    Act,
     OpsPayment,
     PaymentStory,
-    Resolve,
 )
 from tidegate.api.payment_models import Status
 from tidegate.api.payments import PaymentId

@@ -13,8 +13,9 @@ from tidegate.api.guard import GuardedRoute
 from tidegate.api.identity import IsOperator
 from tidegate.api.limits import limit_writes
 from tidegate.api.openapi import answer, problems
+from tidegate.api.ops_bodies import Act
 from tidegate.api.ops_common import ACT, LIST, ORIGIN, SHOW, Row, act, due_of, instant
-from tidegate.api.ops_models import KEPT_EXAMPLE, Act, Kept, KeptBody, OpsDelivery
+from tidegate.api.ops_models import KEPT_EXAMPLE, Kept, KeptBody, OpsDelivery
 from tidegate.cases.inbox import list_inbox, read_again, show_inbox
 from tidegate.errors import NotFound
 from tidegate.observability.redaction import redact_exchange
