@@ -167,6 +167,7 @@ def test_a_client_that_pays_after_it_failed(world: PaymentWorld) -> None:
     world.processor.intents.authenticate(intent, passes=False)
     _tell(world)
     world.until(lambda: shopper.payment(payment["id"])["status"] == "failed", "the failure")
+    world.until(lambda: not world.processor.faults.wait_for("cancel"), "the lost cancel")
     if intent["status"] == "requires_payment_method":
         _brings(world, intent, "pm_card_visa")
     _tell(world)

@@ -112,6 +112,11 @@ class Faults:
                 return NORMAL
             return self._chance.choice(possible)
 
+    def wait_for(self, call: str) -> bool:
+        """Is there one for this call that nobody has met yet?"""
+        with self._lock:
+            return bool(self._waiting.get(call))
+
     def clear(self) -> list[str]:
         """Forget what nobody met; the calls it was meant for."""
         with self._lock:
