@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Protocol
@@ -213,7 +214,8 @@ class Committer:
         try:
             listener(*news)
         except Exception:  # what is committed is committed, whatever a listener makes of it
-            log.exception("committer.listener_failed")
+            with suppress(Exception):  # nor does it hang on a log that cannot be written
+                log.exception("committer.listener_failed")
 
 
 def _let_go(

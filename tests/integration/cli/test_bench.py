@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tidegate
-from tidegate.cli import app
+from tidegate.cli.app import app
 from tidegate.cli.bench_postgresql import own_server
 from tidegate.cli.bench_report import Series, print_report
 from tidegate.cli.bench_run import Measured

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tidegate.cli import app
+from tidegate.cli.app import app
 from tidegate.cli.bench_payments import print_payments
 from tidegate.cli.bench_payments_run import MeasuredPayments
 from tidegate.cli.bench_report import Series

@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from tidegate.cli import app
+from tidegate.cli.app import app
 from tidegate.cli.demo_check import Check
 from tidegate.cli.demo_orders import Standing, standings
 from tidegate.cli.demo_proof import Evidence, prove

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from tests.support.store import Store, jobs, kept_jobs
 from tidegate.clock import SystemClock
+from tidegate.db import committer as committers
 from tidegate.db.committer import Batch, Committer, Due, Unit
 from tidegate.db.engine import Database, open_database
 from tidegate.db.rows import Change, Insert, Next
@@ -172,16 +173,26 @@ async def test_nobody_waits_for_a_committer_that_was_ended() -> None:
             await asyncio.wait_for(verb, 60)
 
 
-async def test_a_listener_that_fails_harms_nobody(store: Store) -> None:
-    """What is committed is answered, whatever becomes of the news about it."""
+async def test_a_listener_that_fails_harms_nobody(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is committed is answered, whatever becomes of the news about it, and of the log."""
+
+    class Closed:
+        def exception(self, event: str) -> None:
+            raise ValueError("I/O operation on closed file")
+
+    monkeypatch.setattr(committers, "log", Closed())
 
     def fails(*news: object) -> None:
         raise LookupError("listener")
 
     committer = Committer(store.database, on_due=fails, on_commit=fails)
+    committer.on_written = fails
     committer.start()
     for job_id in ("a", "b"):
-        assert await committer.commit(Unit([Insert(jobs, {"id": job_id}, Next("look"))])) == [None]
+        unit = Unit([Insert(jobs, {"id": job_id}, Next("look"))])
+        assert await asyncio.wait_for(committer.commit(unit), 60) == [None]
     await committer.stop()
 
 

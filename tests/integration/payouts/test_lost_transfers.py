@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 import aiohttp
@@ -12,8 +13,12 @@ from sqlalchemy import insert
 from tests.support import world as worlds
 from tests.support.node import LocalNode
 from tests.support.world import INSTITUTION, OpenWorld, World
+from tidegate.db.committer import Unit
 from tidegate.db.quarantine import quarantines
+from tidegate.ledger.book import Record
+from tidegate.ledger.tables import accounts
 from tidegate.payouts.adopt import Adopt
+from tidegate.payouts.postings import FloatAccounts, reserved
 from tidegate.payouts.references import order_reference
 from tidegate.payouts.states import AttemptState, State
 from tidegate.payouts.tables import attempts, found_transfers, payouts
@@ -177,6 +182,43 @@ async def test_a_copy_that_stands_behind_is_led_to_the_payment(
     assert (attempt["reference"], attempt["state"]) == (reference, AttemptState.PAID)
     books = await world.books()
     assert not books.findings
+    assert set(world.bank.transfers) == {reference}
+
+
+async def test_what_the_copys_float_does_not_cover_is_a_fact_all_the_same(
+    open_world: OpenWorld,
+) -> None:
+    """The copy's books set more aside than the bank still has. The found transfer is led to its end
+    without a hold, and what it cost is in the books: total and bank agree in the end."""
+    world = await open_world(env=ENV, opening=Decimal(6_000))
+    node = await world.local()
+    await world.able()
+    order_id = "5b0e3a61-6a8f-4f4a-9d9a-0123456789af"
+    await _quarantine(world, node)
+    await world.offer(order_id=order_id)
+    reference = await _sent_by_the_lost_node(world, node, order_id, 1)
+    # Another order of the copy has nearly all of its float.
+    at = FloatAccounts("lenco", "NGN")
+    await node.app.committer.commit(Unit([Record(reserved(at, "po_other", 1, 590_000))]))
+
+    await Check(node.app)()
+    await world.reaches(order_id, State.PAID)
+    (attempt,) = await world.rows(attempts)
+    assert (attempt["reference"], attempt["state"], attempt["held"]) == (
+        reference,
+        AttemptState.PAID,
+        0,
+    )
+
+    async def agrees() -> bool:
+        balances = {row["path"]: row["balance"] for row in await world.rows(accounts)}
+        assert balances["psp:lenco:reserved:NGN"] == 590_000
+        parts = ("available", "reserved", "suspense")
+        total = sum(balances[f"psp:lenco:{part}:NGN"] for part in parts)
+        return bool(total == world.bank.books.balance())
+
+    await world.until(agrees, 15, "our total is the bank's balance")
+    assert not (await world.books()).findings
     assert set(world.bank.transfers) == {reference}
 
 
