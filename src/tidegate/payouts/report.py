@@ -240,10 +240,11 @@ class Report:
         """May ``/tx_status`` have told the success before this report (aggregator.md 3.2)?
 
         It is asked about an order of which nothing was reported from 30 s after accept on, and
-        about one told *pending* a minute after that.
+        about one told *pending* a minute after that. While a *pending* was on its way that was
+        heard only after the order was paid, nothing was reported yet.
         """
-        now_ms = self._clock.now_ms()
-        if now_ms - (row["paid_at"] or 0) >= _FRESH_MS:
+        now_ms, paid_at = self._clock.now_ms(), row["paid_at"] or 0
+        if now_ms - paid_at >= _FRESH_MS or (row["told_pending_at"] or 0) >= paid_at:
             return True
         quiet = row["dialect"] == Dialect.LIVE and not row["told_pending_at"]
         return quiet and now_ms - (row["accepted_at"] or 0) >= _POLLED_AFTER_MS

@@ -15,7 +15,7 @@ from tidegate.cases.switches import SwitchOff, SwitchOn
 from tidegate.db.committer import Unit
 from tidegate.payouts.states import AttemptState, State
 from tidegate.payouts.tables import payouts
-from tidegate.ports.aggregator import AcceptAnswer, Said
+from tidegate.ports.aggregator import AcceptAnswer, Said, SayAnswer
 from tidegate.sandbox.aggregator.orders import Status as Aggregated
 from tidegate.sandbox.bank.transactions import Status
 from tidegate.sandbox.faults import AggregatorFault, BankFault
@@ -152,6 +152,34 @@ async def test_success_is_never_repeated_blindly(make_hands: MakeHands) -> None:
     assert row["state"] == State.FULFILLED
     calls = hands.world.aggregator.counters
     assert (calls["fulfill 200"], calls["fulfill 200 lost"], calls["order 200"]) == (1, 1, 1)
+    await hands.world.assert_right()
+
+
+async def test_a_success_that_was_known_before_pending_was_heard_asks_first(
+    make_hands: MakeHands,
+) -> None:
+    """*Pending* hangs, the order is paid meanwhile, and the aggregator may have been told so when
+    it asked: it is fetched before *success* is said."""
+    hands = await make_hands()
+    order_id = await hands.world.offer()
+    await hands.sent(order_id, AttemptState.PENDING)
+    client = hands.node.app.aggregator
+    fulfil = client.fulfil_live
+
+    async def hangs(order_id: str, **report: Any) -> SayAnswer:
+        hands.clock.advance(1)
+        await hands.look_up(order_id)
+        hands.clock.advance(1)
+        return await fulfil(order_id, **report)
+
+    client.fulfil_live = hangs  # type: ignore[method-assign]  # the moment is the point
+    await hands.payout(order_id, "report")
+    client.fulfil_live = fulfil  # type: ignore[method-assign]
+    row = await hands.world.payout(order_id)
+    assert (row["state"], row["told_pending_at"] > row["paid_at"]) == (State.PAID, True)
+    asked = _calls(hands, "order ")
+    assert (await hands.to_its_end(order_id))["state"] == State.FULFILLED
+    assert _calls(hands, "order ") == asked + 1
     await hands.world.assert_right()
 
 
