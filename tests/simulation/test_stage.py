@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from asyncio import Task
 
 import pytest
 
@@ -26,3 +27,5 @@ def test_what_runs_tore_off_is_gone_when_the_stage_is_closed(
     assert outcome.figures["lives"] > 1
     gc.collect()
     assert heard == []
+    tasks = [one for one in gc.get_objects() if isinstance(one, Task)]
+    assert [task for task in tasks if not task.done()] == []

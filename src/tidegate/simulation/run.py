@@ -27,7 +27,7 @@ from tidegate.simulation.invariants import Companies, judge
 from tidegate.simulation.loop import SimulatedLoop, Stuck
 from tidegate.simulation.party import Party
 from tidegate.simulation.plan import Plan
-from tidegate.simulation.service import SimulatedTime
+from tidegate.simulation.service import SimulatedTime, forget
 from tidegate.simulation.template import make_template
 from tidegate.simulation.unfinished import unfinished
 from tidegate.simulation.watch import Watch
@@ -97,6 +97,7 @@ class Stage:
         gc.freeze()  # what every run needs is not looked at again each time
 
     def close(self) -> None:
+        forget()
         gc.unfreeze()
         # What the runs left says its last words here, not in whatever the process does next. What
         # a coroutine's end lets go of is garbage of the next round.

@@ -28,7 +28,7 @@ from tidegate.simulation.trace import Trace
 from tidegate.workers.main import Worker
 from tidegate.workers.periodic import MakeDue
 
-__all__ = ["NODE_PORT", "START_MS", "Service", "SimulatedTime"]
+__all__ = ["NODE_PORT", "START_MS", "Service", "SimulatedTime", "forget"]
 
 T = TypeVar("T")
 
@@ -226,6 +226,11 @@ def _application() -> tuple[FastAPI, uvicorn.Config]:
     )
     config.load()
     return app, config
+
+
+def forget() -> None:
+    """Let go of the last life, which the application still knows."""
+    _application.cache_clear()
 
 
 def _listen(deps: Deps) -> None:
