@@ -19,13 +19,11 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from tidegate.cli.schema import UNUSABLE, away, inline, missing_file, refuse_misfit
+from tidegate.cli.schema import usable
 from tidegate.cli.serve import run
-from tidegate.clock import SystemClock
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.data_keys import check_keys
-from tidegate.db.engine import Database, open_database
-from tidegate.errors import ConfigurationError
+from tidegate.db.engine import Database
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
 from tidegate.settings.rules import cipher_of
@@ -70,24 +68,13 @@ def with_database(
     settings: Settings, use: Callable[[Database], Awaitable[T]], *, needs_keys: bool = True
 ) -> T:
     """Open the database, see that this program runs on it and can read it, use it, close it."""
-    url = settings.database.url
 
     async def go() -> T:
-        if fault := missing_file(url):
-            raise ConfigurationError([fault])
         cipher = cipher_of(settings)
-        database = open_database(url, SystemClock(), executor=inline, pool_size=2, cipher=cipher)
-        try:
-            await refuse_misfit(database, url)
+        async with usable(settings.database.url, cipher, pool_size=2) as database:
             if needs_keys:
                 await database.read(lambda c: check_keys(c, cipher))
             return await use(database)
-        except UNUSABLE as error:
-            if (fault := away(url, error)) is None:
-                raise
-            raise ConfigurationError([fault]) from error
-        finally:
-            await database.close()
 
     found: T = run(go())
     return found

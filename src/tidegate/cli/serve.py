@@ -11,12 +11,10 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-import asyncpg
 import structlog
 import typer
 import uvicorn
 from fastapi import FastAPI
-from sqlalchemy.exc import DBAPIError
 
 from tidegate import __version__, migrations
 from tidegate.api.app import make_app
@@ -26,7 +24,6 @@ from tidegate.bootstrap import build
 from tidegate.cli.schema import refuse_misfit, refuse_unusable
 from tidegate.cli.stopping import Stopping
 from tidegate.clock import SystemClock
-from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import open_database
 from tidegate.db.lock import ServingLock
 from tidegate.errors import ConfigurationError
@@ -34,7 +31,6 @@ from tidegate.monitoring.listener import Listener
 from tidegate.observability import sentry, tracing
 from tidegate.observability.logging import configure
 from tidegate.settings import Settings, load
-from tidegate.settings.rules import cipher_of
 from tidegate.workers.main import Worker
 
 __all__ = [
@@ -44,7 +40,6 @@ __all__ = [
     "migrate",
     "register",
     "run",
-    "see_keys",
     "serve_app",
     "watch",
 ]
@@ -218,8 +213,7 @@ def serve(
         if auto_migrate:
             run(_migrate(settings, "head"))
         # Said here, where a person reads it; the server would log it as a failure of its own.
-        run(refuse_unusable(settings.database.url))
-        run(see_keys(settings))
+        run(refuse_unusable(settings))
         if workers > 1 or reload:
             unwatch()  # each of the processes has its own
             os.environ[NO_WORKER] = "1" if no_worker else ""
@@ -248,7 +242,7 @@ def worker() -> None:
             ["On SQLite exactly one process serves: use `tidegate serve`, or PostgreSQL."]
         )
     watch(settings)
-    run(refuse_unusable(settings.database.url))
+    run(refuse_unusable(settings))
     run(_work(settings))
 
 
@@ -275,20 +269,6 @@ def migrate(
     configure_logs(settings)
     with ServingLock(settings.database.url):  # SQLite: nobody serves meanwhile
         typer.echo(run(_migrate(settings, to, down_to)))
-
-
-async def see_keys(settings: Settings) -> None:
-    """Refuse in one sentence what every serving process would refuse by itself."""
-    cipher = cipher_of(settings)
-    database = open_database(settings.database.url, SystemClock(), pool_size=1)
-    try:
-        if await database.read(migrations.fit_of) is migrations.Fit.OK:
-            await database.read(lambda c: check_keys(c, cipher))
-    except (DBAPIError, OSError, asyncpg.PostgresError) as error:
-        # It is away: the process that starts now has its own way with that.
-        log.info("start.keys_not_seen", error=type(error).__name__)
-    finally:
-        await database.close()
 
 
 async def _migrate(settings: Settings, to: str, down_to: str = "") -> str:

@@ -11,7 +11,8 @@ from tests.integration.cli.conftest import Command, on_database
 from tests.integration.cli.world import ACCOUNT, FULFILLED, NAME
 from tidegate.cli.checks import Verdict, check_database
 from tidegate.cli.database import command_settings
-from tidegate.cli.serve import run, see_keys
+from tidegate.cli.schema import refuse_unusable
+from tidegate.cli.serve import run
 from tidegate.db.cipher import Cipher
 from tidegate.errors import ConfigurationError
 from tidegate.payouts.tables import payouts
@@ -93,7 +94,7 @@ def test_without_the_key_nothing_is_read_wrongly(
         assert "DATA_KEY_PREVIOUS" in ran.err
     # What ``serve`` asks first; the command itself would take the log's stream with it.
     with pytest.raises(ConfigurationError, match=_id(_KEY)):
-        run(see_keys(command_settings()))
+        run(refuse_unusable(command_settings()))
     ran = tidegate("data", "keys", "--json")
     assert (ran.code, _roles(ran.json)) == (1, {_id(_KEY): "missing"})
     check = _doctor()
