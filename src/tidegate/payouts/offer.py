@@ -179,7 +179,7 @@ class Receive:
                 status = State.DECLINED if refusal else State.PENDING
             case Meaning.PAID_BEFORE:
                 assert row is not None
-                unit = self._paid_before(row, offer).add(kept)
+                unit = self._paid_before(row, offer, received_ms).add(kept)
                 status = State(row["state"])
             case Meaning.BUSY:
                 assert row is not None
@@ -322,7 +322,7 @@ class Receive:
             **self._figures(offer, received_ms),
         )
 
-    def _paid_before(self, row: Row, offer: Offer) -> Unit:
+    def _paid_before(self, row: Row, offer: Offer, received_ms: int) -> Unit:
         journal = Journal(row, self._clock, self._randomness)
         if State(row["state"]) in {State.PAID, State.FULFILLED}:
             # Accept first: the aggregator takes a fulfil only from the order's owner.
@@ -332,6 +332,7 @@ class Receive:
                 accept_first=True,
                 # An order that was found after a restore may have come in the other one.
                 dialect=offer.dialect.value,
+                **self._life(offer, received_ms),
             )
         else:
             journal.note("offered_again")
@@ -349,8 +350,6 @@ class Receive:
 
     def _figures(self, offer: Offer, received_ms: int) -> dict[str, Any]:
         """The columns that an offer fills."""
-        by_clock = received_ms + self._rules.offer_ttl_ms
-        expires_at = by_clock if offer.expires_at_ms is None else offer.expires_at_ms
         recipient = offer.recipient
         return {
             "dialect": offer.dialect.value,
@@ -368,9 +367,13 @@ class Receive:
                 "memo": recipient.memo,
                 "metadata": dict(recipient.metadata),
             },
-            "offered_at": received_ms,
-            "expires_at": expires_at,
+            **self._life(offer, received_ms),
         }
+
+    def _life(self, offer: Offer, received_ms: int) -> dict[str, Any]:
+        by_clock = received_ms + self._rules.offer_ttl_ms
+        expires_at = by_clock if offer.expires_at_ms is None else offer.expires_at_ms
+        return {"offered_at": received_ms, "expires_at": expires_at}
 
     def _kept(self, offer: Offer, body: str, received_ms: int, meaning: Meaning) -> Insert:
         return Insert(

@@ -179,10 +179,11 @@ class Report:
         row = claimed.row
         said: tuple[Exchange, ...] = ()
         status = ""
-        if row["accept_first"]:
+        left_s = (row["expires_at"] - self._clock.now_ms()) / 1000
+        if row["accept_first"] and left_s > 0:
             # Offered again after it was paid: only the owner's fulfil is taken (hazard 2).
             accepted = await self._aggregator.accept(
-                row["order_id"], Dialect(row["dialect"]), _ACCEPT_LIMIT_S
+                row["order_id"], Dialect(row["dialect"]), min(_ACCEPT_LIMIT_S, left_s)
             )
             said = accepted.exchanges
         # Something else was told before this success, or an answer was lost: it may have been
@@ -244,7 +245,7 @@ class Report:
         heard only after the order was paid, nothing was reported yet.
         """
         now_ms, paid_at = self._clock.now_ms(), row["paid_at"] or 0
-        if now_ms - paid_at >= _FRESH_MS or (row["told_pending_at"] or 0) >= paid_at:
+        if now_ms - paid_at >= _FRESH_MS or (row["told_pending_at"] or 0) > paid_at:
             return True
         quiet = row["dialect"] == Dialect.LIVE and not row["told_pending_at"]
         return quiet and now_ms - (row["accepted_at"] or 0) >= _POLLED_AFTER_MS

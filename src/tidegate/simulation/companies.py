@@ -20,7 +20,7 @@ class Companies:
     """The others' own word: orders, references of transfers, what was judged. ``doubled`` are the
     requests that the network delivered twice, ``late`` those it delivered when nobody waited any
     more, ``offered_twice`` the orders of which one offer arrives twice, from the aggregator or by
-    the network."""
+    the network. ``ahead_ms``: so far the node's clock was set forward."""
 
     orders: Sequence[Order]
     violations: Sequence[Violation]
@@ -32,3 +32,4 @@ class Companies:
     doubled: Sequence[str]
     late: Sequence[str]
     offered_twice: Collection[str]
+    ahead_ms: int

@@ -215,6 +215,7 @@ def _companies(world: World) -> Companies:
         sales=world.buyer.sales,
         doubled=world.network.doubled,
         late=world.network.late,
+        ahead_ms=round(1000 * world.set_forward_s),
         offered_twice={
             order.order_id
             for order in world.plan.orders

@@ -187,6 +187,7 @@ class World:
         self._wires: dict[tuple[str, str, int], WireFault] = {}
         self._counted: dict[Moment, int] = defaultdict(int)
         self._healed = False
+        self.set_forward_s = 0.0
         self._ready_at = 0.0
         self.data_key: str | None = None
         """What the node keeps recipients' data encrypted under."""
@@ -354,3 +355,4 @@ class World:
         if not self._healed:
             self.trace.add("skews", f"{upset.name}: the node's clock by {upset.by_s} s")
             self.service.clock.ahead_s += upset.by_s
+            self.set_forward_s += max(0.0, upset.by_s)

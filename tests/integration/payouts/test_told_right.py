@@ -249,6 +249,28 @@ async def test_a_paid_order_is_not_paid_again(make_hands: MakeHands) -> None:
     assert (await hands.world.books()).kinds_of(order_id) == {"paid_order_offered_again"}
 
 
+async def test_a_paid_order_is_not_accepted_when_its_second_offer_is_over(
+    make_hands: MakeHands,
+) -> None:
+    """The report comes to it only then: it asks whose the order is, and a person is told."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(AggregatorFault.REOFFER_AFTER_END)
+    await hands.accepted(order_id)
+    assert (await hands.to_its_end(order_id))["state"] == State.FULFILLED
+    accepts = _calls(hands, "accept")
+    hands.clock.advance(5)
+    await asyncio.sleep(0.05)
+    hands.clock.advance(5)
+    await _offered(hands, order_id, 2)
+    hands.clock.advance(MINUTE)
+    row = await hands.to_its_end(order_id)
+    assert _calls(hands, "accept") == accepts
+    assert row["state"] == State.PAID
+    kinds = (await hands.world.books()).kinds_of(order_id)
+    assert kinds == {"paid_order_offered_again", "order_not_ours"}
+    assert hands.posts == 1
+
+
 async def test_a_new_round_has_a_reference_of_its_own(make_hands: MakeHands) -> None:
     """After a certain failure the order comes again: attempt 2, another txId, paid once."""
     hands = await make_hands()
