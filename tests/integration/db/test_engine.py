@@ -46,6 +46,13 @@ async def test_a_read_cannot_write(store: Store) -> None:
     assert await kept_jobs(store.database) == {}
 
 
+_READER_WAITS = """
+    SELECT count(*) FROM pg_locks
+    WHERE locktype = 'advisory' AND NOT granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
 async def test_a_read_sees_one_snapshot(store: Store) -> None:
     """What is committed between two questions of a read is in neither answer."""
     loop = asyncio.get_running_loop()
@@ -64,21 +71,24 @@ async def test_a_read_sees_one_snapshot(store: Store) -> None:
 
         await store.database.read(read)
     else:
-        written = asyncio.Event()
+        locked = asyncio.Event()
 
-        async def write() -> None:
-            await asyncio.sleep(0.1)
-            await store.database.write(lambda c: _insert(c, "a"))
-            written.set()
+        def write(connection: Connection) -> None:
+            connection.execute(text("SELECT pg_advisory_xact_lock(7)"))
+            locked.set()
+            # The reader has asked once, and waits for this transaction before it asks again.
+            while not connection.execute(text(_READER_WAITS)).scalar_one():
+                connection.execute(text("SELECT pg_sleep(0.01)"))
+            _insert(connection, "a")
 
         def read(connection: Connection) -> None:
             counts.append(count(connection))
-            connection.execute(text("SELECT pg_sleep(0.3)"))
+            connection.execute(text("SELECT pg_advisory_xact_lock_shared(7)"))
             counts.append(count(connection))
 
-        writing = asyncio.create_task(write())
+        writing = asyncio.create_task(store.database.write(write))
+        await locked.wait()
         await store.database.read(read)
-        assert written.is_set()
         await writing
     assert counts == [0, 0]
     assert len(await kept_jobs(store.database)) == 1
