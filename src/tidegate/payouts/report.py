@@ -178,7 +178,7 @@ class Report:
         """Tell *success*: live after *pending*, with the same ``txId``; spec with the PSP's id."""
         row = claimed.row
         said: tuple[Exchange, ...] = ()
-        status = ""
+        told_pending = row["told_pending_at"]
         left_s = (row["expires_at"] - self._clock.now_ms()) / 1000
         if row["accept_first"] and left_s > 0:
             # Offered again after it was paid: only the owner's fulfil is taken (hazard 2).
@@ -205,12 +205,11 @@ class Report:
                     claimed, said, "The aggregator refunded the sender of an order that was paid."
                 )
                 return
+            if not told_pending and status in _HAS_SUCCESS | {_HAS_REPORT}:
+                told_pending = self._clock.now_ms()  # it was told, and the answer was lost
             if status in _HAS_SUCCESS:
-                await self._told.reported(claimed, said, status)
+                await self._told.reported(claimed, said, status, told_pending_at=told_pending)
                 return
-        told_pending = row["told_pending_at"]
-        if not told_pending and status == _HAS_REPORT:
-            told_pending = self._clock.now_ms()  # it was told, and the answer was lost
         if row["dialect"] == Dialect.LIVE and not told_pending:
             if not claimed.covers(_FULFIL_LIMIT_S):
                 await self._told.later(claimed, said)

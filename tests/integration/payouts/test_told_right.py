@@ -15,7 +15,7 @@ from tidegate.cases.switches import SwitchOff, SwitchOn
 from tidegate.db.committer import Unit
 from tidegate.payouts.states import AttemptState, State
 from tidegate.payouts.tables import payouts
-from tidegate.ports.aggregator import AcceptAnswer, Said, SayAnswer
+from tidegate.ports.aggregator import AcceptAnswer, Said, SayAnswer, Validation
 from tidegate.sandbox.aggregator.orders import Status as Aggregated
 from tidegate.sandbox.bank.transactions import Status
 from tidegate.sandbox.faults import AggregatorFault, BankFault
@@ -247,6 +247,37 @@ async def test_a_paid_order_is_not_paid_again(make_hands: MakeHands) -> None:
     assert hands.posts == 1
     assert hands.heard(order_id).count("success_reported") == 2
     assert (await hands.world.books()).kinds_of(order_id) == {"paid_order_offered_again"}
+
+
+async def test_pending_is_not_told_after_a_success(make_hands: MakeHands) -> None:
+    """Pending and success were told, and the process died before it heard either answer; the order
+    is found settled, and offered again. The success is told again, and not *pending* before it."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(AggregatorFault.REOFFER_AFTER_END)
+    await hands.sent(order_id, AttemptState.PENDING)
+    await hands.look_up(order_id)
+    client = hands.node.app.aggregator
+    fulfil = client.fulfil_live
+
+    async def dies(order_id: str, **report: Any) -> SayAnswer:
+        answer = await fulfil(order_id, **report)
+        if report["validation"] == Validation.SUCCESS:
+            raise asyncio.CancelledError
+        return answer
+
+    client.fulfil_live = dies  # type: ignore[method-assign]  # the process dies here
+    with pytest.raises(asyncio.CancelledError):
+        await hands.payout(order_id, "report")
+    client.fulfil_live = fulfil  # type: ignore[method-assign]  # and is back
+    await hands.world.leases_run_out()
+    assert (await hands.payout(order_id, "report"))["state"] == State.FULFILLED
+    hands.clock.advance(5)
+    await asyncio.sleep(0.05)
+    hands.clock.advance(5)
+    await _offered(hands, order_id, 2)
+    assert (await hands.to_its_end(order_id))["state"] == State.FULFILLED
+    heard = hands.heard(order_id)
+    assert (heard.count("pending_reported"), heard.count("success_reported")) == (1, 2)
 
 
 async def test_a_paid_order_is_not_accepted_when_its_second_offer_is_over(
