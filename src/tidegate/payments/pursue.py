@@ -364,8 +364,8 @@ class Pursue:
         if isinstance(ended, Found) and ended.value.status in _FINAL:
             learn(journal, ended.value)
             return await self._commit(claimed, journal, self._agenda.at_rest(journal))
-        if isinstance(ended, Refused):
-            journal.set(step=row["step"] + 1)  # its key only brings back this refusal
+        if isinstance(ended, Refused) or (isinstance(ended, Unknown) and ended.replayed):
+            journal.set(step=row["step"] + 1)  # its key only brings back this answer
         return await self._later(claimed, journal)
 
     # -- when again --------------------------------------------------------------------------------

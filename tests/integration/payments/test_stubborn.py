@@ -41,6 +41,21 @@ async def test_a_failed_payment_that_is_paid_at_the_processor_is_always_heard_of
     assert "payment_late_success" in await world.cases()
 
 
+async def test_a_stored_failure_does_not_keep_a_failed_payments_object_open(world: World) -> None:
+    """The cancel that closes it met a 500, which the processor answers that key with for a day."""
+    answer = await world.pay("pm_card_authenticationRequired")
+    payment = str(answer.body["id"])
+    world.processor.authenticate(payment, approve=False)
+    world.processor.faults.plan.set("cancel", F.ERROR_500_BEFORE)
+    assert (await world.look(payment))["state"] == "failed"
+    for _ in range(3):
+        row = await world.look(payment)
+    assert row["due_at"] is None
+    intent = world.processor.intent(payment)
+    assert intent is not None
+    assert intent.status == "canceled"
+
+
 async def test_a_key_is_answered_once_whoever_answers_it(world: World) -> None:
     """The retry has read the key, a worker stores the outcome, then the retry reads the payment."""
     method = await world.method()
