@@ -17,6 +17,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Protocol, TypeVar
 
 import asyncpg
@@ -324,7 +325,19 @@ def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
 
 
 _compiled: LRUCache[Any, Any] = LRUCache(1_000)
-_sqlite_dialects: dict[str, Dialect] = {}
+
+
+@cache
+def _sqlite_dialect() -> Dialect:
+    """One dialect and one cache for all engines of the process: each statement is compiled once.
+
+    An engine's first connection completes its own dialect, and who knows which engine that is.
+    """
+    engine = create_engine("sqlite+pysqlite://", poolclass=StaticPool)
+    with engine.connect():
+        pass
+    engine.dispose()
+    return engine.dialect
 
 
 def _sqlite_engine(path: str, begin: str | None, cipher: Cipher, *, query_only: bool) -> Engine:
@@ -337,8 +350,7 @@ def _sqlite_engine(path: str, begin: str | None, cipher: Cipher, *, query_only: 
         connect_args={"check_same_thread": False, "timeout": 30.0},
     )
 
-    # One dialect and one cache for all engines of the process: each statement is compiled once.
-    engine.dialect = _sqlite_dialects.setdefault("", engine.dialect)
+    engine.dialect = _sqlite_dialect()
     engine.update_execution_options(compiled_cache=_compiled, cipher=cipher)
 
     @event.listens_for(engine, "connect")

@@ -201,9 +201,8 @@ class Report:
                 )
                 return
             if status == "refunded":
-                await self._told.refused(
-                    claimed, said, "The aggregator refunded the sender of an order that was paid."
-                )
+                why = "The aggregator refunded the sender of an order that was paid."
+                await self._told.refused(claimed, said, why, refunded=True)
                 return
             if not told_pending and status in _HAS_SUCCESS | {_HAS_REPORT}:
                 told_pending = self._clock.now_ms()  # it was told, and the answer was lost

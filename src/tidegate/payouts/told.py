@@ -110,10 +110,17 @@ class Told:
         said: Sequence[Exchange],
         why: str,
         answer: SayAnswer | None = None,
+        *,
+        refunded: bool = False,
     ) -> None:
-        """Paid, and the aggregator does not take it: never paid again, a person reconciles."""
+        """Paid, and the aggregator does not take it: never paid again, a person reconciles.
+
+        Without an ``answer`` the order was fetched, and is not ours or ``refunded``.
+        """
         journal = self.journal(claimed, said)
-        if answer is None:
+        if refunded:
+            self._refunded(journal)
+        elif answer is None:
             self.not_ours(journal, why)
         else:
             self.open_case(journal, answer)
@@ -135,12 +142,7 @@ class Told:
         """The case of an answer that is conclusive and not a yes."""
         match answer.said:
             case Said.REFUNDED:
-                self._case(
-                    journal,
-                    "order_refunded",
-                    "The sender was refunded. If this order was "
-                    "paid, the amount is lost: settle it with the aggregator.",
-                )
+                self._refunded(journal)
             case Said.CONFLICT:
                 self._case(
                     journal,
@@ -150,6 +152,14 @@ class Told:
                 )
             case _:
                 self.not_ours(journal, answer.message)
+
+    def _refunded(self, journal: Journal) -> None:
+        self._case(
+            journal,
+            "order_refunded",
+            "The sender was refunded. If this order was paid, the amount is lost: settle it with "
+            "the aggregator.",
+        )
 
     def not_ours(self, journal: Journal, why: str) -> None:
         """The case of an order that the aggregator gave away."""

@@ -307,7 +307,7 @@ async def test_an_offer_that_came_too_early_is_taken_up(open_world: OpenWorld) -
     good, account = await _offer(world)
     bad, _ = await _offer(world)
     due = {"state": "expired", "kind": "reoffer", "due_at": hands.clock.now_ms()}
-    busy = update(offers).values(meaning="busy")
+    busy = update(offers).values(meaning="busy", received_at=offers.c.received_at + 1)
     await world.execute(lambda c: c.execute(update(payouts).values(due)))
     await world.execute(lambda c: c.execute(busy))
     spoil = busy.where(offers.c.order_id == bad).values(body=_broken(KEY))
