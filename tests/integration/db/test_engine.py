@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -92,6 +95,29 @@ async def test_a_read_sees_one_snapshot(store: Store) -> None:
         await writing
     assert counts == [0, 0]
     assert len(await kept_jobs(store.database)) == 1
+
+
+def test_a_file_that_was_only_read_can_be_inspected(tmp_path: Path) -> None:
+    """In a process of its own: the dialect that all engines share is complete, although the engine
+    that was made first has never connected."""
+    code = (
+        "import asyncio, sys\n"
+        "from sqlalchemy import inspect\n"
+        "from tidegate.clock import SystemClock\n"
+        "from tidegate.db.engine import open_database\n"
+        "from tidegate.db.url import parse\n"
+        "database = open_database(parse('sqlite:///' + sys.argv[1]), SystemClock())\n"
+        "read = database.read(lambda c: inspect(c).get_columns('a'))\n"
+        "print(len(asyncio.run(read)))\n"
+    )
+    file = tmp_path / "one.sqlite3"
+    made = sqlite3.connect(file)
+    made.execute("CREATE TABLE a (b INTEGER)")
+    made.close()
+    ran = subprocess.run(
+        [sys.executable, "-c", code, str(file)], capture_output=True, text=True, check=False
+    )
+    assert (ran.stdout.strip(), ran.returncode) == ("1", 0), ran.stderr
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)

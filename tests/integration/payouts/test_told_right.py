@@ -435,6 +435,24 @@ async def test_a_late_success_asks_before_it_tells(make_hands: MakeHands) -> Non
     assert (await hands.world.books()).findings == ()
 
 
+async def test_a_refund_that_is_found_by_asking_is_called_one(make_hands: MakeHands) -> None:
+    """The sender has the money back, and the order is paid: the case says which loss it is, as when
+    the aggregator answers so; success is not said."""
+    hands = await make_hands()
+    order_id = await hands.world.offer()
+    await hands.sent(order_id, AttemptState.PENDING)
+    await hands.payout(order_id, "report")
+    await hands.look_up(order_id)
+    book = hands.world.aggregator.book
+    book.move(book.orders[order_id], Aggregated.REFUNDED, "refunded")
+    told = _calls(hands, "fulfill")
+    hands.clock.advance(2 * MINUTE)
+    row = await hands.payout(order_id, "report")
+    assert row["state"] == State.PAID
+    assert _calls(hands, "fulfill") == told
+    assert (await hands.world.books()).kinds_of(order_id) == {"order_refunded"}
+
+
 async def test_a_reversal_is_a_debt_and_not_a_failure(make_hands: MakeHands) -> None:
     """Whatever its reason says, a paid transfer that came back is booked, shown to a person, and
     neither reported as failed nor paid again."""
