@@ -73,6 +73,20 @@ _CHARGES: Final = (
                 )""",
     ),
     Mutant(
+        "failed_object_left_open",
+        "A client that was told of a failure can still pay.",
+        outcome.must_close,
+        "return after is State.FAILED and before not in {State.CREATED, State.FAILED}",
+        "return False",
+    ),
+    Mutant(
+        "stored_failure_asked_for_again",
+        "A failure that the processor keeps under a key is all that closing ever hears.",
+        pursue.Pursue._close,
+        """journal.set(step=row["step"] + 1)""",
+        "pass",
+    ),
+    Mutant(
         "fee_booked_twice",
         "The processor's balance is less in our books than it is.",
         postings.moved,

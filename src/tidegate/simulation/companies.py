@@ -9,6 +9,7 @@ from tidegate.sandbox.aggregator import Violation
 from tidegate.sandbox.aggregator.orders import Order
 from tidegate.sandbox.bank.books import Books as BankBooks
 from tidegate.sandbox.cards import Books as CardBooks
+from tidegate.sandbox.cards import PaymentIntent
 from tidegate.sandbox.shop import Receiver
 from tidegate.simulation.buyers import Sale
 
@@ -27,6 +28,7 @@ class Companies:
     bank: BankBooks
     transfers: Sequence[str]
     cards: CardBooks
+    intents: Sequence[PaymentIntent]
     receiver: Receiver
     sales: Sequence[Sale]
     doubled: Sequence[str]

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from tidegate.payments.postings import user_account
 from tidegate.payments.states import DisputeState
-from tidegate.sandbox.cards import Kind
+from tidegate.payments.states import State as PaymentState
+from tidegate.sandbox.cards import Kind, Status
 from tidegate.simulation.companies import Companies
 from tidegate.simulation.evidence import Evidence
 from tidegate.simulation.plan import Step
@@ -20,6 +21,7 @@ _TELLS_NOTHING_TAKEN = {("payments", 402), ("payments", 424), ("cancel", 200)}
 def judge_cards(evidence: Evidence, companies: Companies) -> Iterator[str]:
     """Every broken promise, a sentence each."""
     yield from _charged_once(evidence, companies)
+    yield from _closed(evidence, companies)
     yield from _refunded(evidence, companies)
     yield from _processor(evidence, companies)
     yield from _added_up(evidence)
@@ -41,6 +43,16 @@ def _charged_once(evidence: Evidence, companies: Companies) -> Iterator[str]:
     for line in companies.cards.lines:
         if line.kind is Kind.CHARGED and line.payment not in ours:
             yield f"payment {line.payment} was charged and is not known here"
+
+
+def _closed(evidence: Evidence, companies: Companies) -> Iterator[str]:
+    """Nobody can bring to success what has ended without it."""
+    status = {intent.id: intent.status for intent in companies.intents}
+    for row in evidence.payments:
+        there = status.get(row["processor_reference"])
+        over = PaymentState(row["state"]) in {PaymentState.FAILED, PaymentState.CANCELED}
+        if over and there not in {None, Status.CANCELED, Status.SUCCEEDED}:
+            yield f"payment {row['id']} is {row['state']}, and its object is {there}"
 
 
 def _refunded(evidence: Evidence, companies: Companies) -> Iterator[str]:

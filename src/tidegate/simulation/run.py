@@ -211,6 +211,7 @@ def _companies(world: World) -> Companies:
         bank=world.bank.books,
         transfers=list(world.bank.transfers),
         cards=world.cards.books,
+        intents=world.cards.intents,
         receiver=world.shop.receiver,
         sales=world.buyer.sales,
         doubled=world.network.doubled,

@@ -51,6 +51,8 @@ def _payments(evidence: Evidence) -> Iterator[str]:
             yield f"payment {row['id']} is {payment}"
         elif payment is PaymentState.SUCCEEDED and row["movement"] is None:
             yield f"payment {row['id']} has no movement booked"
+        elif payment is PaymentState.FAILED and row["due_at"] is not None and not kinds:
+            yield f"payment {row['id']} is failed, and its object not closed"
     for row in evidence.refunds:
         kinds = evidence.kinds(row["id"], row["payment_id"])
         if RefundState(row["state"]) not in _REFUND_ENDED and not kinds:

@@ -159,8 +159,13 @@ class SandboxCards:
         found = self._store.get(PaymentIntent, payment)
         if found is not None:
             return found
-        newest_first = reversed(self._store.all(PaymentIntent))
+        newest_first = reversed(self.intents)
         return next((intent for intent in newest_first if intent.payment == payment), None)
+
+    @property
+    def intents(self) -> Sequence[PaymentIntent]:
+        """Every payment's object, oldest first."""
+        return self._store.all(PaymentIntent)
 
     def refunds_of(self, payment: str) -> list[Refund]:
         """Every refund of a payment, oldest first."""
@@ -172,7 +177,7 @@ class SandboxCards:
 
     def state(self) -> dict[str, Any]:
         """Totals, violations and counters, as ``/_sandbox/state`` shows them."""
-        intents = Counter(intent.status.value for intent in self._store.all(PaymentIntent))
+        intents = Counter(intent.status.value for intent in self.intents)
         return {
             **self.books.as_json(),
             "payment_intents": dict(intents),
