@@ -2,34 +2,60 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 import typer
+from typer.core import TyperGroup
+from typer.main import get_group
 
 from tidegate import __version__
-from tidegate.cli import (
-    backups,
-    balances,
-    bench,
-    cases,
-    data,
-    demo,
-    doctor,
-    hmac,
-    ledger,
-    orders,
-    payments,
-    retention,
-    sandbox,
-    serve,
-    simulate,
-    switches,
-    users,
-    webhooks,
-)
+from tidegate.cli import imported
 
-__all__ = ["app"]
+__all__ = ["FAMILIES", "app"]
+
+FAMILIES: Final = {
+    "serve": ("serve", "worker", "migrate"),
+    "bench": ("bench",),
+    "backups": ("backup", "restore", "quarantine"),
+    "demo": ("demo",),
+    "balances": ("balances",),
+    "cases": ("cases",),
+    "data": ("data",),
+    "hmac": ("hmac",),
+    "ledger": ("ledger",),
+    "orders": ("orders",),
+    "payments": ("payments",),
+    "retention": ("retention",),
+    "sandbox": ("sandbox",),
+    "simulate": ("simulate",),
+    "switches": ("switches",),
+    "webhooks": ("webhooks",),
+    "users": ("users",),
+    "doctor": ("doctor",),
+}
+"""The commands that each file of this package registers, in the order in which help lists them."""
+
+_FILES: Final = {name: file for file, names in FAMILIES.items() for name in names}
+
+
+class _Families(TyperGroup):
+    """Reads the file of a command when that command is asked for: an operator's reading does not
+    wait for the API, the sandbox and the simulation."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(_FILES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands and cmd_name in _FILES:
+            family = typer.Typer()
+            imported(f"tidegate.cli.{_FILES[cmd_name]}").register(family)
+            self.commands.update(get_group(family).commands)
+        return super().get_command(ctx, cmd_name)
+
 
 app = typer.Typer(
     name="tidegate",
+    cls=_Families,
     help="Tidegate: payouts and payments on one double-entry ledger.",
     no_args_is_help=True,
     add_completion=False,
@@ -50,23 +76,3 @@ def _root(
     ),
 ) -> None:
     pass
-
-
-serve.register(app)
-bench.register(app)
-backups.register(app)
-demo.register(app)
-balances.register(app)
-cases.register(app)
-data.register(app)
-hmac.register(app)
-ledger.register(app)
-orders.register(app)
-payments.register(app)
-retention.register(app)
-sandbox.register(app)
-simulate.register(app)
-switches.register(app)
-webhooks.register(app)
-users.register(app)
-doctor.register(app)

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, select
 from tidegate.bootstrap import build
 from tidegate.cli.arguments import needed_text, operator
 from tidegate.cli.database import command_settings, read, with_database, write
+from tidegate.cli.loop import run
 from tidegate.cli.output import (
     NO,
     JsonOption,
@@ -24,7 +25,6 @@ from tidegate.cli.output import (
     show_table,
 )
 from tidegate.cli.schema import inline
-from tidegate.cli.serve import run
 from tidegate.clock import SystemClock
 from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import Database

@@ -17,10 +17,10 @@ from tidegate.cli.output import NO, JsonOption
 __all__ = ["register"]
 
 _bench = typer.Typer(help="Measure this machine.", no_args_is_help=True)
+bench_payments.register(_bench)
 
 
 def register(app: typer.Typer) -> None:
-    bench_payments.register(_bench)
     app.add_typer(_bench, name="bench")
 
 

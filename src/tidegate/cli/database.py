@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
+from tidegate.cli.loop import run
 from tidegate.cli.schema import usable
-from tidegate.cli.serve import run
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.data_keys import check_keys
 from tidegate.db.engine import Database

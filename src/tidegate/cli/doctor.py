@@ -7,11 +7,11 @@ import typer
 from tidegate.bootstrap import build
 from tidegate.cli.checks import Check, Found, Verdict, check_address, check_database, serving
 from tidegate.cli.database import command_settings
+from tidegate.cli.loop import run
 from tidegate.cli.output import NO, JsonOption, busy, print_json, say, show_table, styled
 from tidegate.cli.probes import probe_aggregator, probe_balance_form, probe_psps
 from tidegate.cli.probes_cards import probe_cards
 from tidegate.cli.schema import inline
-from tidegate.cli.serve import run
 from tidegate.errors import ConfigurationError
 from tidegate.settings import Settings
 

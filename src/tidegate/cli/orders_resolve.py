@@ -9,9 +9,9 @@ import typer
 from tidegate.bootstrap import Application, build
 from tidegate.cli.arguments import needed_text, operator
 from tidegate.cli.database import command_settings, with_database
+from tidegate.cli.loop import run
 from tidegate.cli.output import say
 from tidegate.cli.schema import inline
-from tidegate.cli.serve import run
 from tidegate.payouts.resolve import Operator, Ruling
 from tidegate.payouts.store import Row
 

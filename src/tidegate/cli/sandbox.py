@@ -20,8 +20,8 @@ from typing import Final, TypeVar
 
 import typer
 
+from tidegate.cli.loop import run
 from tidegate.cli.output import NO, JsonOption, print_json, show_table
-from tidegate.cli.serve import run
 from tidegate.clock import Clock, Randomness, SystemClock
 from tidegate.sandbox.aggregator import SandboxAggregator
 from tidegate.sandbox.bank import SandboxBank

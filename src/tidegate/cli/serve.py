@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -21,6 +19,7 @@ from tidegate.api.app import make_app
 from tidegate.api.deps import Deps, make_deps
 from tidegate.api.http_protocol import BoundedHttp
 from tidegate.bootstrap import build
+from tidegate.cli.loop import run
 from tidegate.cli.schema import refuse_misfit, refuse_unusable
 from tidegate.cli.stopping import Stopping
 from tidegate.clock import SystemClock
@@ -39,7 +38,6 @@ __all__ = [
     "configure_logs",
     "migrate",
     "register",
-    "run",
     "serve_app",
     "watch",
 ]
@@ -52,24 +50,11 @@ NO_WORKER = "TIDEGATE_NO_WORKER"
 SHARED_PORT = "TIDEGATE_SHARED_PORT"
 """Set for serving processes that answer at one port together."""
 
-# A thread that writes to SQLite must not keep the event loop waiting for its turn.
-_SWITCH_S = 0.0005
-
 
 def register(app: typer.Typer) -> None:
     app.command()(serve)
     app.command()(worker)
     app.command()(migrate)
-
-
-def run(main: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine on the fast event loop where there is one."""
-    sys.setswitchinterval(_SWITCH_S)
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
 
 
 def configure_logs(settings: Settings) -> None:

@@ -11,8 +11,8 @@ from tests.integration.cli.conftest import Command, on_database
 from tests.integration.cli.world import ACCOUNT, FULFILLED, NAME
 from tidegate.cli.checks import Verdict, check_database
 from tidegate.cli.database import command_settings
+from tidegate.cli.loop import run
 from tidegate.cli.schema import refuse_unusable
-from tidegate.cli.serve import run
 from tidegate.db.cipher import Cipher
 from tidegate.errors import ConfigurationError
 from tidegate.payouts.tables import payouts

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+from typer import Context
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -38,8 +39,10 @@ def every_command() -> Iterator[tuple[tuple[str, ...], Any]]:
 def _walk(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     yield words, command
     if isinstance(command, TyperGroup):
-        for name, child in command.commands.items():
-            if not child.hidden:
+        context = Context(command)
+        for name in command.list_commands(context):
+            child = command.get_command(context, name)
+            if child is not None and not child.hidden:
                 yield from _walk((*words, name), child)
 
 
