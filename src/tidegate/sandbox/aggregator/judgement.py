@@ -104,7 +104,7 @@ class Violation:
 class Judge:
     """Keeps the violations; the first ``kept_max`` of each kind with their details."""
 
-    def __init__(self, clock: Clock, kept_max: int = 100) -> None:
+    def __init__(self, clock: Clock, kept_max: int = 1_000) -> None:
         self._clock = clock
         self._kept_max = kept_max
         self.counts: Counter[Wrong] = Counter()
