@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.crashes.nursery import Nursery, QuickNode
 from tests.support.node import ChildNode
 from tests.support.world import World
 
@@ -52,19 +51,14 @@ class Fleet:
         world: World,
         ports: Sequence[int],
         commands: Sequence[str],
-        make_child: MakeChild | None = None,
+        make_child: MakeChild = ChildNode,
     ) -> None:
-        self._nursery = nursery = Nursery() if make_child is None else None
         self.members = []
         for port, command in zip(ports, commands, strict=True):
             arguments = command.split()
             log = world.directory / f"{arguments[0]}-{port}.log"
             env = world.environment(SERVER_PORT=str(port))
-            if nursery is not None:
-                child: ChildNode = QuickNode(nursery, env, log, arguments)
-            else:
-                assert make_child is not None  # else there is a nursery
-                child = make_child(env, log, arguments)
+            child = make_child(env, log, arguments)
             self.members.append(Member(child, arguments[0]))
         self.stops: list[tuple[str, int | None]] = []
         self.kills: Counter[str] = Counter()
@@ -85,8 +79,6 @@ class Fleet:
     async def stop(self) -> None:
         """Kill all of them, for good."""
         await self._rest()
-        if self._nursery is not None:
-            self._nursery.close()
 
     async def kill_one(self, chance: random.Random) -> Member:
         """Kill one, most often one that is up, and start it again; wait until there is one."""

@@ -23,7 +23,7 @@ from tests.support.invariants import (
     wrong_with_payments,
     wrong_with_payouts,
 )
-from tests.support.node import free_port
+from tests.support.node import ChildNode, free_port
 from tests.support.our_books import EXPLAINS, NOT_HELD, WORK, Books, somebody_at, unfinished
 from tests.support.world import World
 from tidegate.cli.demo_look import read_books as read_ledger
@@ -67,7 +67,7 @@ class CrashWorld:
         chance: random.Random,
         commands: Sequence[str],
         *,
-        make_child: MakeChild | None = None,
+        make_child: MakeChild = ChildNode,
         balancer_asks: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> None:

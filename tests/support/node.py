@@ -7,13 +7,13 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import aiohttp
 import uvicorn
 
+from tests.support import nursery
 from tidegate import migrations
 from tidegate.api.app import make_app
 from tidegate.api.deps import Deps, make_deps
@@ -163,12 +163,11 @@ class ChildNode:
     def __init__(self, env: Mapping[str, str], log: Path, arguments: Sequence[str]) -> None:
         self._env = {
             **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME"}},
-            "PYTHONPATH": os.pathsep.join(str(Path(place).resolve()) for place in sys.path),
             **env,
         }
         self._log = log
         self._arguments = tuple(arguments)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: nursery.Process | None = None
         self._began_at = 0  # in the log
 
     @property
@@ -194,13 +193,10 @@ class ChildNode:
         """Start the process; what it says is appended to the log."""
         with self._log.open("ab") as log:
             self._began_at = log.tell()
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tidegate", *self._arguments],
-                env=self._env,
-                cwd=self._log.parent,  # away from a developer's own .env
-                stdout=log,
-                stderr=log,
-            )
+        # Away from a developer's own .env.
+        self._process = nursery.start(
+            self._arguments, env=self._env, cwd=self._log.parent, log=self._log
+        )
 
     async def ready(self) -> None:
         """Return once it answers."""
@@ -224,15 +220,7 @@ class ChildNode:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command of the program, with the same settings, to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "tidegate", *arguments],
-            env=self._env,
-            cwd=self._log.parent,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_S,
-            check=False,
-        )
+        return nursery.run(arguments, env=self._env, cwd=self._log.parent, timeout=_COMMAND_S)
 
     def kill(self) -> None:
         """As power does it: no handler runs, nothing is written any more."""

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 import uvloop
 
+from tests.support import nursery
 from tests.support.databases import Prepare
 from tests.support.network import NetworkGuard, RealHostError
+from tidegate import __version__
 
 
 def _execute(url: str, statement: str) -> list[str]:
@@ -141,3 +147,25 @@ def test_a_swallowed_refusal_is_remembered(network_guard: NetworkGuard) -> None:
         socket.create_connection(("192.0.2.1", 443), timeout=1)
     assert network_guard.attempts == ["192.0.2.1"]
     network_guard.attempts.clear()
+
+
+def test_a_process_from_the_nursery_is_the_program(tmp_path: Path) -> None:
+    """What it says and how it ends reach the test, as of a process that was started as usual."""
+    env = {"PATH": os.environ["PATH"]}
+    shown = nursery.run(["--version"], env=env, cwd=tmp_path, timeout=60)
+    assert (shown.returncode, shown.stdout, shown.stderr) == (0, f"{__version__}\n", "")
+    wrong = nursery.run(["balance"], env=env, cwd=tmp_path, timeout=60)
+    assert wrong.returncode == 2
+    assert "balance" in wrong.stderr
+
+
+def test_a_process_from_the_nursery_can_be_killed(tmp_path: Path) -> None:
+    """And says so; one that goes on is waited for so long and no longer."""
+    env = {"PATH": os.environ["PATH"]}
+    words, log = ["sandbox", "bank", "--port", "0"], tmp_path / "log"
+    process = nursery.start(words, env=env, cwd=tmp_path, log=log)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.05)
+    process.kill()
+    assert process.wait(60) == process.poll() == -signal.SIGKILL
+    process.kill()  # nobody else's number

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,10 +12,10 @@ from pathlib import Path
 from tests.acceptance.counterparty.aggregator import CLIENT_ID, SECRET
 from tests.acceptance.counterparty.lenco import ACCOUNT_ID, TOKEN
 from tests.acceptance.counterparty.server import Answer, send
+from tests.support import nursery
 
 __all__ = ["LENCO_TIMEOUT_S", "Node", "free_port", "migrate"]
 
-_ROOT = Path(__file__).parents[3]
 # Long enough for a machine that is busy with other things.
 _MIGRATE_S_MAX = 180
 _START_S_MAX = 120
@@ -61,15 +59,9 @@ def free_port() -> int:
 def migrate(database_url: str) -> None:
     """Run ``tidegate migrate`` as its own process, in a directory without a ``.env``."""
     with tempfile.TemporaryDirectory() as directory:
-        done = subprocess.run(
-            [sys.executable, "-m", "tidegate", "migrate"],
-            cwd=directory,
-            env=_environment(database_url),
-            capture_output=True,
-            timeout=_MIGRATE_S_MAX,
-            check=False,
-        )
-    assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
+        env, place = _environment(database_url), Path(directory)
+        done = nursery.run(["migrate"], env=env, cwd=place, timeout=_MIGRATE_S_MAX)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def _environment(database_url: str) -> dict[str, str]:
@@ -77,7 +69,6 @@ def _environment(database_url: str) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
     return {
         **kept,
-        "PYTHONPATH": str(_ROOT / "src"),
         "DEBUG": "true",
         "DATABASE_URL": database_url,
     }
@@ -92,7 +83,7 @@ class Node:
         self.port = free_port()
         self.log = directory / "node.log"
         self._directory = directory
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: nursery.Process | None = None
         self._env = {
             **_environment(database_url),
             "SERVER_HOST": "127.0.0.1",
@@ -114,15 +105,7 @@ class Node:
 
     def start(self) -> None:
         """Start serving and wait until it answers."""
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tidegate", "serve"],
-                cwd=self._directory,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+        self._process = nursery.start(["serve"], env=self._env, cwd=self._directory, log=self.log)
         deadline = time.monotonic() + _START_S_MAX
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -138,7 +121,7 @@ class Node:
     def kill(self) -> None:
         """End it as a power cut would."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
+            self._process.kill()
             self._process.wait()
             self._process = None
 

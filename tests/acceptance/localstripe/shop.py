@@ -6,8 +6,6 @@ import asyncio
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -19,11 +17,11 @@ from typing import Any, Final
 from tests.acceptance.counterparty.server import Answer, send
 from tests.acceptance.localstripe.line import Line
 from tests.acceptance.localstripe.processors import Processor, Seen
+from tests.support import nursery
 from tests.support.node import ChildNode, free_port
 
 __all__ = ["PASSWORD", "Mode", "Shop", "User", "until"]
 
-_SOURCE: Final = Path(__file__).parents[3] / "src"
 PASSWORD: Final = "seven purple tractors"
 _NEVER: Final = "600"
 _PATIENCE_S: Final = 60.0
@@ -121,15 +119,8 @@ class Shop:
 
     def command(self, *words: str) -> str:
         """What ``tidegate words`` prints on this shop's database; it must end well."""
-        done = subprocess.run(
-            [sys.executable, "-m", "tidegate", *words],
-            cwd=self._directory,
-            env={**self._environment, "PATH": os.environ["PATH"], "PYTHONPATH": str(_SOURCE)},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
+        env = {**self._environment, "PATH": os.environ["PATH"]}
+        done = nursery.run(words, env=env, cwd=self._directory, timeout=180)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -20,6 +20,7 @@ from tests.acceptance.processor.double import API_KEY, Processor
 from tests.acceptance.processor.events import WEBHOOK_SECRET
 from tests.acceptance.processor.shopper import Shopper
 from tests.conftest import _RUN
+from tests.support import nursery
 from tests.support.databases import Databases, PostgresqlDatabases, SqliteDatabases
 from tests.support.server import run_server
 
@@ -128,14 +129,8 @@ class PaymentWorld:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """A command of the program, with the node's own settings."""
-        return subprocess.run(
-            [sys.executable, "-m", "tidegate", *arguments],
-            cwd=self.directory,
-            env=self.node._env,
-            capture_output=True,
-            text=True,
-            timeout=_COMMAND_S_MAX,
-            check=False,
+        return nursery.run(
+            arguments, env=self.node._env, cwd=self.directory, timeout=_COMMAND_S_MAX
         )
 
     # -- what must hold

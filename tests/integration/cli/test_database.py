@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import socket
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from sqlalchemy import select, text
 
 from tests.integration.cli.conftest import Command
 from tests.integration.cli.world import ENVIRONMENT
+from tests.support import nursery
 from tidegate.cases.tables import cases as cases_table
 from tidegate.clock import Randomness, SystemClock
 from tidegate.db.engine import open_database
@@ -151,15 +151,20 @@ class _Node:
             "LOOKUP_SCHEDULE": "1,1,1,600",
             "LOG_LEVEL": "ERROR",
         }
-        self._serving: asyncio.subprocess.Process | None = None
+        self._serving: nursery.Process | None = None
 
     async def __aenter__(self) -> _Node:
         self._environment["LENCO_BASE_URL"] = await self.bank.start()
         self._environment["AGGREGATOR_BASE_URL"] = await self.aggregator.start()
-        self._serving = await self._start("serve", "--migrate", out=None)
+        self._serving = nursery.start(
+            ["serve", "--migrate"],
+            env=self._environment,
+            cwd=self._directory,
+            log=self._directory / "node.log",
+        )
         async with asyncio.timeout(_PATIENCE_S), aiohttp.ClientSession() as session:
             while True:
-                assert self._serving.returncode is None, "the node ended by itself"
+                assert self._serving.poll() is None, "the node ended by itself"
                 try:
                     url = f"http://127.0.0.1:{self.port}/ready"
                     async with session.get(url) as answer:
@@ -171,29 +176,22 @@ class _Node:
                 await asyncio.sleep(0.1)
 
     async def __aexit__(self, *_: object) -> None:
-        if self._serving is not None and self._serving.returncode is None:
+        if self._serving is not None:
             self._serving.terminate()
-            await self._serving.wait()
+            await asyncio.to_thread(self._serving.wait, _PATIENCE_S)
         await self.aggregator.stop()
         await self.bank.stop()
 
     async def command(self, *arguments: str) -> tuple[int | None, Any]:
         """Run a command as a process of its own; its exit code and its JSON."""
-        process = await self._start(*arguments, "--json", out=asyncio.subprocess.PIPE)
-        async with asyncio.timeout(_PATIENCE_S):
-            out, _ = await process.communicate()
-        return process.returncode, json.loads(out)
-
-    async def _start(self, *arguments: str, out: int | None) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tidegate",
-            *arguments,
-            cwd=self._directory,
+        ran = await asyncio.to_thread(
+            nursery.run,
+            [*arguments, "--json"],
             env=self._environment,
-            stdout=out,
+            cwd=self._directory,
+            timeout=_PATIENCE_S,
         )
+        return ran.returncode, json.loads(ran.stdout)
 
 
 async def _opened(database_url: str, kind: str) -> None:
