@@ -189,6 +189,7 @@ class Report:
         # Something else was told before this success, or an answer was lost: it may have been
         # given to another meanwhile, whom a stray fulfil would block (aggregator.md 4.3).
         told = row["accept_first"] or row["told_at"] is not None
+        ours: bool | None = None
         if claimed.tries > 1 or told or self._may_have_been_polled(row):
             ours, status, asked = await self._whose(claimed)
             said = (*said, *asked)
@@ -227,6 +228,13 @@ class Report:
             return
         answer = await self._fulfil(row, Validation.SUCCESS)
         said = (*said, *answer.exchanges)
+        if ours and _stands_already(row, answer) and claimed.covers(_FULFIL_LIMIT_S):
+            # It stands there by the other name of this payment, from before the order was offered
+            # again, and counts no more (the order was asked for): by that name it is taken anew.
+            answer = await self._aggregator.fulfil_spec(
+                row["order_id"], transaction_hash=answer.foreign_tx_id or row["tx_id"]
+            )
+            said = (*said, *answer.exchanges)
         if answer.said is Said.DONE:
             await self._told.reported(claimed, said, answer.message, told_pending_at=told_pending)
         elif _conclusive(answer) and not _stands_already(row, answer):
@@ -329,8 +337,7 @@ def _conclusive(answer: SayAnswer) -> bool:
 
 
 def _stands_already(row: Row, answer: SayAnswer) -> bool:
-    """The transaction that is in the way is this payout's own, by one of its two names."""
-    return answer.foreign_tx_id is not None and answer.foreign_tx_id in {
-        row["tx_id"],
-        row["psp_id"],
-    }
+    """The transaction that is in the way is this payout's own, by the other of its two names, which
+    only the spec dialect mixes: its fulfil tells the PSP's, ``/tx_status`` ours."""
+    own = {row["tx_id"], row["psp_id"]} if row["dialect"] == Dialect.SPEC else set()
+    return answer.foreign_tx_id is not None and answer.foreign_tx_id in own

@@ -43,6 +43,7 @@ _NOT_ITS_FAULT = frozenset(
         Wrong.DECLINE_AFTER_ACCEPT,
         Wrong.ACCEPT_AFTER_DECLINE,
         Wrong.SUCCESS_REPEATED,
+        Wrong.SUCCESS_WHILE_SETTLING,
         Wrong.CANCEL_REPEATED,
         Wrong.CANCEL_WITHOUT_ACCEPT,
         Wrong.BALANCE_OVERLAP,
@@ -213,6 +214,8 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
             return one.key in companies.offered_twice or _late("decline", one, companies)
         case Wrong.CANCEL_WITHOUT_ACCEPT:  # it was accepted when the cancel was sent
             return _late("cancel", one, companies)
+        case Wrong.SUCCESS_WHILE_SETTLING:  # of one success the second copy came so late
+            return any(f"/{one.key}/fulfill" in request for request in companies.doubled)
         case _:  # it was the network that repeated it
             return doubled
 
