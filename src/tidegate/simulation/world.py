@@ -188,6 +188,7 @@ class World:
         self._counted: dict[Moment, int] = defaultdict(int)
         self._healed = False
         self.set_forward_s = 0.0
+        self.set_back_s = 0.0
         self._ready_at = 0.0
         self.data_key: str | None = None
         """What the node keeps recipients' data encrypted under."""
@@ -356,3 +357,4 @@ class World:
             self.trace.add("skews", f"{upset.name}: the node's clock by {upset.by_s} s")
             self.service.clock.ahead_s += upset.by_s
             self.set_forward_s += max(0.0, upset.by_s)
+            self.set_back_s += max(0.0, -upset.by_s)
