@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
+import structlog
 
 from tests.support.databases import Databases, PostgresqlDatabases, Prepare, SqliteDatabases
 from tests.support.network import NetworkGuard
@@ -61,6 +62,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if _SERVER_URL:
         PostgresqlDatabases.drop_templates(_SERVER_URL, run)
     run.close()
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A program that a test runs in this process sets the logs up for itself. Without this the next
+    test would hear what is loud enough for that one, and from loggers that were kept, nothing."""
+    before, configure = structlog.get_config(), structlog.configure
+
+    def configure_for_now(**more: Any) -> None:
+        configure(**{**more, "cache_logger_on_first_use": False})
+
+    monkeypatch.setattr(structlog, "configure", configure_for_now)
+    yield
+    configure(**before)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
