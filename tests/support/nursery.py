@@ -43,8 +43,11 @@ class Process(Protocol):
 
 
 def start(arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path) -> Process:
-    """Run ``tidegate`` with these arguments; what it says is appended to ``log``."""
-    return _nursery().bear(arguments, env, cwd, log, log)
+    """Run ``tidegate`` with these arguments; what it says is appended to ``log``.
+
+    ``PYTHONPATH`` in ``env`` finds another version of the program before this one.
+    """
+    return _nursery(env.get("PYTHONPATH", "")).bear(arguments, env, cwd, log, log)
 
 
 def run(
@@ -53,7 +56,7 @@ def run(
     """Run it to its end. Raises ``subprocess.TimeoutExpired``."""
     with tempfile.TemporaryDirectory() as place:
         out, err = Path(place, "out"), Path(place, "err")
-        process = _nursery().bear(arguments, env, cwd, out, err)
+        process = _nursery(env.get("PYTHONPATH", "")).bear(arguments, env, cwd, out, err)
         try:
             code = process.wait(timeout)
         except subprocess.TimeoutExpired:
@@ -64,8 +67,8 @@ def run(
 
 
 @functools.cache
-def _nursery() -> _Nursery:
-    made = _Nursery()
+def _nursery(first: str) -> _Nursery:
+    made = _Nursery([Path(place) for place in first.split(os.pathsep) if place])
     atexit.register(made.close)
     return made
 
@@ -73,8 +76,9 @@ def _nursery() -> _Nursery:
 class _Nursery:
     """The process that is copied; its copies end with it, and it with the tests' process."""
 
-    def __init__(self) -> None:
-        places = os.pathsep.join(str(Path(place).resolve()) for place in sys.path)
+    def __init__(self, first: Sequence[Path]) -> None:
+        """``first``: where modules are looked for before the places of the tests."""
+        places = os.pathsep.join(str(place.resolve()) for place in (*first, *map(Path, sys.path)))
         self._process = subprocess.Popen(
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,

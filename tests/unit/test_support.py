@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ import asyncpg
 import pytest
 import uvloop
 
+import tidegate
 from tests.support import nursery
 from tests.support.databases import Prepare
 from tests.support.network import NetworkGuard, RealHostError
@@ -169,3 +171,15 @@ def test_a_process_from_the_nursery_can_be_killed(tmp_path: Path) -> None:
     process.kill()
     assert process.wait(60) == process.poll() == -signal.SIGKILL
     process.kill()  # nobody else's number
+
+
+def test_a_nursery_of_another_version_bears_that_version(tmp_path: Path) -> None:
+    """Else a test of two versions side by side would be one of this version beside itself."""
+    shutil.copytree(Path(*tidegate.__path__), tmp_path / "src" / "tidegate")
+    (tmp_path / "src" / "tidegate" / "__init__.py").write_text('__version__ = "77.0"\n')
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path / "src")}
+    shown = nursery.run(["--version"], env=env, cwd=tmp_path, timeout=60)
+    assert shown.stdout == "77.0\n"
+    env.pop("PYTHONPATH")
+    ours = nursery.run(["--version"], env=env, cwd=tmp_path, timeout=60)
+    assert ours.stdout == f"{__version__}\n"
