@@ -22,7 +22,7 @@ class Companies:
     requests that the network delivered twice, ``late`` those it delivered when nobody waited any
     more, ``offered_twice`` the orders of which one offer arrives twice, from the aggregator or by
     the network. ``ahead_ms``: so far the node's clock was set forward;
-    ``behind_s``: so far it was set back."""
+    ``behind_ms``: so far it was set back."""
 
     orders: Sequence[Order]
     violations: Sequence[Violation]
@@ -36,4 +36,4 @@ class Companies:
     late: Sequence[str]
     offered_twice: Collection[str]
     ahead_ms: int
-    behind_s: float
+    behind_ms: int

@@ -214,7 +214,7 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
         case Wrong.ACCEPT_AFTER_DECLINE:  # or the decline of the offer before came late
             return one.key in companies.offered_twice or _late("decline", one, companies)
         case Wrong.ACCEPT_AFTER_EXPIRY:  # by a clock that was set back the offer lived
-            return float(one.detail.split()[0]) <= companies.behind_s
+            return 1000 * float(one.detail.split()[0]) <= companies.behind_ms
         case Wrong.CANCEL_WITHOUT_ACCEPT:  # it was accepted when the cancel was sent
             return _late("cancel", one, companies)
         case Wrong.SUCCESS_WHILE_SETTLING:  # of one success the second copy came so late

@@ -217,7 +217,7 @@ def _companies(world: World) -> Companies:
         doubled=world.network.doubled,
         late=world.network.late,
         ahead_ms=round(1000 * world.set_forward_s),
-        behind_s=world.set_back_s,
+        behind_ms=round(1000 * world.set_back_s),
         offered_twice={
             order.order_id
             for order in world.plan.orders
