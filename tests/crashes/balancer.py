@@ -50,6 +50,11 @@ class Balancer:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def all_ready(self) -> None:
+        """Wait until every process was found ready."""
+        while self._out:  # noqa: ASYNC110 -- it is asked, and tells nobody
+            await asyncio.sleep(0.02)
+
     def hang_up(self) -> None:
         """End every connection: callers that keep theirs meet all that are ready."""
         for task in self._serving:

@@ -5,7 +5,9 @@ The table below is the list of it. Ordinary work never waits for these: they are
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -63,13 +65,21 @@ class ScheduledTriggers:
         self._scheduler = AsyncIOScheduler(timezone="UTC")
 
     def every(self, seconds: float, make_due: MakeDue) -> None:
-        self._scheduler.add_job(make_due, "interval", seconds=seconds, max_instances=1)
+        job = partial(_unless_stopped, make_due)
+        self._scheduler.add_job(job, "interval", seconds=seconds, max_instances=1)
 
     def start(self) -> None:
         self._scheduler.start()
 
     def stop(self) -> None:
         self._scheduler.shutdown(wait=False)
+
+
+async def _unless_stopped(make_due: MakeDue) -> None:
+    """A trigger that a stop cuts short is no error, though APScheduler would log it as one: whoever
+    starts next makes everything due."""
+    with suppress(asyncio.CancelledError):
+        await make_due()
 
 
 @dataclass(frozen=True, slots=True)
