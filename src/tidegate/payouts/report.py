@@ -228,16 +228,15 @@ class Report:
             return
         answer = await self._fulfil(row, Validation.SUCCESS)
         said = (*said, *answer.exchanges)
-        if ours and _stands_already(row, answer) and claimed.covers(_FULFIL_LIMIT_S):
+        name = _own_name(row, answer)
+        if ours and name is not None and claimed.covers(_FULFIL_LIMIT_S):
             # It stands there by the other name of this payment, from before the order was offered
             # again, and counts no more (the order was asked for): by that name it is taken anew.
-            answer = await self._aggregator.fulfil_spec(
-                row["order_id"], transaction_hash=answer.foreign_tx_id or row["tx_id"]
-            )
+            answer = await self._aggregator.fulfil_spec(row["order_id"], transaction_hash=name)
             said = (*said, *answer.exchanges)
         if answer.said is Said.DONE:
             await self._told.reported(claimed, said, answer.message, told_pending_at=told_pending)
-        elif _conclusive(answer) and not _stands_already(row, answer):
+        elif _conclusive(answer) and _own_name(row, answer) is None:
             await self._told.refused(claimed, said, answer.message, answer)
         else:
             # What stands there may be ours, told in answer to a question: the next turn asks.
@@ -336,8 +335,9 @@ def _conclusive(answer: SayAnswer) -> bool:
     return answer.said not in {Said.NOT_SENT, Said.UNKNOWN, Said.MISCONFIGURED}
 
 
-def _stands_already(row: Row, answer: SayAnswer) -> bool:
-    """The transaction that is in the way is this payout's own, by the other of its two names, which
-    only the spec dialect mixes: its fulfil tells the PSP's, ``/tx_status`` ours."""
+def _own_name(row: Row, answer: SayAnswer) -> str | None:
+    """The name of the transaction that is in the way, if it is this payout's own by the other of
+    its two names, which only the spec dialect mixes: its fulfil tells the PSP's, ``/tx_status``
+    ours."""
     own = {row["tx_id"], row["psp_id"]} if row["dialect"] == Dialect.SPEC else set()
-    return answer.foreign_tx_id is not None and answer.foreign_tx_id in own
+    return answer.foreign_tx_id if answer.foreign_tx_id in own else None
