@@ -46,10 +46,12 @@ class _Families(TyperGroup):
         return list(_FILES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.commands and cmd_name in _FILES:
-            family = typer.Typer()
-            imported(f"tidegate.cli.{_FILES[cmd_name]}").register(family)
-            self.commands.update(get_group(family).commands)
+        # For a word that is no command, all are read: one of them may be meant.
+        for name in {cmd_name} & _FILES.keys() or _FILES:
+            if name not in self.commands:
+                family = typer.Typer()
+                imported(f"tidegate.cli.{_FILES[name]}").register(family)
+                self.commands.update(get_group(family).commands)
         return super().get_command(ctx, cmd_name)
 
 
