@@ -28,7 +28,6 @@ _EXPLAINS = frozenset(
         "foreign_transaction",
         "paid_after_failure",
         "payout_reversed",
-        "paid_order_offered_again",
     }
 )
 
