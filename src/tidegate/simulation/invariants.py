@@ -31,6 +31,8 @@ _EXPLAINS = frozenset(
     }
 )
 
+# A call that takes longer may be one that was repeated.
+_ONE_CALL_MS = 1_000
 
 _NOT_ITS_FAULT = frozenset(
     {
@@ -211,7 +213,8 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
             # The second copy came when the first was over: a new offer to the node.
             return one.key in companies.offered_twice
         case Wrong.ACCEPT_AFTER_DECLINE:  # or the decline of the offer before came late
-            return one.key in companies.offered_twice or _late("decline", one, companies)
+            met = order is not None and _met_by_decline(order, one, evidence, companies)
+            return met or one.key in companies.offered_twice or _late("decline", one, companies)
         case Wrong.ACCEPT_AFTER_EXPIRY:  # by a clock that was set back the offer lived
             return 1000 * float(one.detail.split()[0]) <= companies.behind_ms
         case Wrong.CANCEL_WITHOUT_ACCEPT:  # it was accepted when the cancel was sent
@@ -225,6 +228,23 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
 def _late(verb: str, one: Violation, companies: Companies) -> bool:
     """Did such a call about the order arrive when nobody waited for its answer any more?"""
     return any(f"/{one.key}/{verb}" in request for request in companies.late)
+
+
+def _met_by_decline(order: Order, one: Violation, evidence: Evidence, companies: Companies) -> bool:
+    """Was the offer sent while the decline of the one before was on its way? Not while the node
+    repeated it: that takes longer."""
+    offer = order.offers[int(one.detail.split()[-1]) - 1]
+    offered_ms = order.created_ms + 1000 * (offer.sent - order.created)
+    earliest, latest = offered_ms - companies.behind_ms, offered_ms + companies.ahead_ms
+    return any(
+        said["verb"] == "decline"
+        and said["took_ms"] < _ONE_CALL_MS
+        and said["at"] <= latest
+        and said["at"] + said["took_ms"] >= earliest
+        for payout in evidence.payouts
+        if payout["order_id"] == order.id
+        for said in evidence.said.get(payout["id"], ())
+    )
 
 
 def _failed_when_asked(order: Order, one: Violation) -> bool:
