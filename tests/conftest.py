@@ -19,11 +19,14 @@ import structlog
 
 from tests.support.databases import Databases, PostgresqlDatabases, Prepare, SqliteDatabases
 from tests.support.network import NetworkGuard
+from tests.support.scratch import use_memory
 from tests.support.server import RunDirectory, run_server
 
 _SERVER_URL = os.environ.get("TIDEGATE_TEST_DATABASE_URL")
 _RUN = pytest.StashKey[RunDirectory]()
 _HANDED_OVER = "tidegate_run_directory"
+
+use_memory()
 
 # A busy machine is no fault of the code; the blob repeats a failure elsewhere.
 hypothesis.settings.register_profile("tidegate", deadline=None, print_blob=True)

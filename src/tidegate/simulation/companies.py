@@ -21,7 +21,8 @@ class Companies:
     """The others' own word: orders, references of transfers, what was judged. ``doubled`` are the
     requests that the network delivered twice, ``late`` those it delivered when nobody waited any
     more, ``offered_twice`` the orders of which one offer arrives twice, from the aggregator or by
-    the network. ``ahead_ms``: so far the node's clock was set forward;
+    the network, ``transferred_twice`` the references that the network gave the bank twice.
+    ``ahead_ms``: so far the node's clock was set forward;
     ``behind_ms``: so far it was set back."""
 
     orders: Sequence[Order]
@@ -35,5 +36,6 @@ class Companies:
     doubled: Sequence[str]
     late: Sequence[str]
     offered_twice: Collection[str]
+    transferred_twice: Collection[str]
     ahead_ms: int
     behind_ms: int

@@ -40,6 +40,7 @@ _NOT_ITS_FAULT = frozenset(
         Wrong.PAID_TWICE,
         Wrong.PENDING_AFTER_SUCCESS,
         Wrong.FULFIL_AFTER_FAILED,
+        Wrong.FULFIL_AFTER_CANCEL,
         Wrong.CANCEL_AFTER_FULFIL,
         Wrong.DECLINE_AFTER_ACCEPT,
         Wrong.ACCEPT_AFTER_DECLINE,
@@ -101,9 +102,12 @@ def _paid_once(evidence: Evidence, companies: Companies) -> Iterator[str]:
 
 
 def _given_up(evidence: Evidence, companies: Companies) -> Iterator[str]:
-    """What is paid all the same had failed for a reason that may turn, and was waited for."""
+    """What is paid all the same had failed for a reason that may turn, and was waited for; or the
+    bank refused it, and took the copy that the network made of it."""
     for row in (row for rows in evidence.attempts.values() for row in rows):
-        if row["state"] in CLOSED_ATTEMPT and companies.bank.times_paid(row["reference"]):
+        paid = companies.bank.times_paid(row["reference"])
+        copied = row["cooling_since"] is None and row["reference"] in companies.transferred_twice
+        if row["state"] in CLOSED_ATTEMPT and paid and not copied:
             since, final = row["cooling_since"], row["final_at"]
             if since is None or final is None or final - since < COOL_OFF_S * 1000:
                 yield f"{row['reference']} was paid, and given up here without its cool-off"
@@ -217,8 +221,12 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
             return met or one.key in companies.offered_twice or _late("decline", one, companies)
         case Wrong.ACCEPT_AFTER_EXPIRY:  # by a clock that was set back the offer lived
             return 1000 * float(one.detail.split()[0]) <= companies.behind_ms
+        case Wrong.FULFIL_AFTER_CANCEL:  # refused, cancelled, and paid by a copy of the transfer
+            return _paid_by_copy(one, evidence, companies)
         case Wrong.CANCEL_WITHOUT_ACCEPT:  # it was accepted when the cancel was sent
             return _late("cancel", one, companies)
+        case Wrong.CANCEL_REPEATED:  # the same, of an order that was cancelled before
+            return doubled or _late("cancel", one, companies)
         case Wrong.SUCCESS_WHILE_SETTLING:  # of one success the second copy came so late
             return any(f"/{one.key}/fulfill" in request for request in companies.doubled)
         case _:  # it was the network that repeated it
@@ -228,6 +236,19 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
 def _late(verb: str, one: Violation, companies: Companies) -> bool:
     """Did such a call about the order arrive when nobody waited for its answer any more?"""
     return any(f"/{one.key}/{verb}" in request for request in companies.late)
+
+
+def _paid_by_copy(one: Violation, evidence: Evidence, companies: Companies) -> bool:
+    """Did the network make a second transfer of what the bank had refused, and is a person told?"""
+    return any(
+        "paid_after_failure" in evidence.kinds_of_payout(payout)
+        and any(
+            row["reference"] in companies.transferred_twice
+            for row in evidence.attempts.get(payout["id"], [])
+        )
+        for payout in evidence.payouts
+        if payout["order_id"] == one.key
+    )
 
 
 def _met_by_decline(order: Order, one: Violation, evidence: Evidence, companies: Companies) -> bool:

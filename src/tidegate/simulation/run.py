@@ -7,6 +7,7 @@ import gc
 import io
 import json
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -42,6 +43,8 @@ _LOOK_S = (2.0, 30.0)
 # The aggregator has asked about everything by then, and late failures have turned.
 _QUIET_S = 15.0
 _OFFERS = (b"POST /new_order ", b"POST /orders ")
+_TRANSFERS = b"POST /access/v1/transfer "
+_REFERENCE = re.compile(rb'"reference": ?"([^"]+)"')
 _TWICE = {
     AggregatorFault.OFFER_TWICE,
     AggregatorFault.OFFER_TWICE_CONCURRENTLY,
@@ -223,6 +226,11 @@ def _companies(world: World) -> Companies:
             for order in world.plan.orders
             if _TWICE & set(order.aggregator)
             or any(order.order_id.encode() in offer for offer in offers)
+        },
+        transferred_twice={
+            reference[1].decode()
+            for copy in world.network.copies
+            if copy.startswith(_TRANSFERS) and (reference := _REFERENCE.search(copy))
         },
     )
 
