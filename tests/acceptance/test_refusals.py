@@ -10,6 +10,7 @@ import pytest
 
 from tests.acceptance.counterparty.aggregator import CLIENT_ID, SECRET
 from tests.acceptance.counterparty.orders import Order
+from tests.acceptance.counterparty.script import slowly
 from tests.acceptance.counterparty.server import Answer, send
 from tests.acceptance.counterparty.signing import go_json, sign
 from tests.acceptance.counterparty.world import World
@@ -106,6 +107,7 @@ def test_3_1_the_only_psp_excluded_is_a_decline(world: World) -> None:
     ("path", "body"),
     [
         ("/new_order", {"direction": "payin", "orderId": "3fa85f64-5717-4562-b3fc-2c963f66afa6"}),
+        ("/new_order", {"direction": "PAYIN", "orderId": "3fa85f64-5717-4562-b3fc-2c963f66afa6"}),
         ("/tx_refund", {"orderId": "3fa85f64-5717-4562-b3fc-2c963f66afa6", "amount": "1"}),
         ("/request_authorization", {"orderId": "3fa85f64-5717-4562-b3fc-2c963f66afa6"}),
     ],
@@ -144,6 +146,16 @@ def test_3_3_verify_account_never_answers_500_or_an_empty_name(
     answer = world.aggregator.post("/verify_account", go_json(body))
     assert 400 <= answer.status < 500 or answer.status == 503
     assert answer.json["status"] == "error"
+
+
+def test_3_3_verify_account_is_answered_while_somebody_waits(world: World) -> None:
+    """The aggregator's limit is 10 s; the bank takes 12."""
+    world.bank.scripts.add("resolve", "", slowly(12))
+    started = time.monotonic()
+    body = {"accountIdentifier": "0123456789", "institution": "ABNGNGLA"}
+    answer = world.aggregator.post("/verify_account", go_json(body))
+    assert (answer.status, answer.json["status"]) == (404, "error")
+    assert time.monotonic() - started < 10
 
 
 # -- input that nobody should send

@@ -15,7 +15,7 @@ from tests.support.databases import Prepare
 from tests.support.node import environment, migrate
 from tidegate.db.idempotency import idempotency_keys
 from tidegate.db.inbox import inbox
-from tidegate.payouts.offer import Meaning
+from tidegate.payouts.meaning import Meaning
 from tidegate.payouts.tables import offers, payouts
 
 EVERYBODY = PROCESSES * TASKS

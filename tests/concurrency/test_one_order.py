@@ -13,7 +13,7 @@ from tests.concurrency.crowd import PROCESSES, TASKS, Crowd
 from tests.concurrency.node import Node
 from tests.support.world import INSTITUTION, OpenWorld, World
 from tidegate.ledger.tables import entries
-from tidegate.payouts.offer import Meaning
+from tidegate.payouts.meaning import Meaning
 from tidegate.payouts.states import AttemptState, State
 from tidegate.payouts.tables import attempts, observations, offers, payout_events, payouts
 from tidegate.sandbox.faults import AggregatorFault, BankFault

@@ -26,6 +26,7 @@ __all__ = ["CheckOrders", "CheckOwnership", "Standing", "TellStatus", "standing_
 
 _IN_DOUBT = frozenset({State.EXPIRED, State.DECLINED})
 _CHECKS_MAX = 10
+_DAY_MS = 24 * 3600 * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,9 @@ class CheckOrders:
 
     async def __call__(self, currency: str) -> int | None:
         """How many orders our rows know differently; ``None``: the aggregator did not answer."""
-        query = await self._aggregator.orders(currency, "fulfilling")
+        # The fork has another word for it, and takes one it does not know for no filter at all.
+        since_ms = self._clock.now_ms() - _DAY_MS
+        query = await self._aggregator.orders(currency, "fulfilling", since_ms)
         if query.listed is Listed.UNAVAILABLE:
             return None
         different = 0

@@ -1,12 +1,11 @@
-"""An offer arrives: keep it, and decide from the order's state what it means (A3)."""
+"""An offer arrives: keep it, and do what it means for the order (A3)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection
 
 from tidegate.cases.store import OpenCase
 from tidegate.cases.unreadable import unreadable
@@ -14,7 +13,7 @@ from tidegate.clock import Clock, Randomness
 from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
 from tidegate.db.quarantine import is_quarantined
-from tidegate.db.rows import DONE, Held, Insert, Next
+from tidegate.db.rows import DONE, Change, Held, Insert, Next
 from tidegate.errors import (
     AlreadyExists,
     DataUnreadable,
@@ -28,8 +27,10 @@ from tidegate.errors import (
 from tidegate.observability.subjects import about
 from tidegate.payouts.adopt import ADOPT, unadopted
 from tidegate.payouts.facts import FactsReader
+from tidegate.payouts.meaning import Meaning, meaning_of, offered_meanwhile
 from tidegate.payouts.policy import check_figures
 from tidegate.payouts.recipients import fault_of_account
+from tidegate.payouts.reclaim import is_under_way
 from tidegate.payouts.references import order_reference, transaction_id
 from tidegate.payouts.rules import Rules
 from tidegate.payouts.states import ENDED_UNPAID, Event, State, public_status
@@ -40,28 +41,9 @@ from tidegate.wire.dialect import Dialect
 from tidegate.wire.inbound import Offer, parse_live_offer, parse_spec_offer
 from tidegate.work.claim import Claimed
 
-__all__ = ["Meaning", "Receive", "Received", "meaning_of"]
+__all__ = ["Receive", "Received"]
 
 _RACES = 8
-
-_newest_offer = (
-    select(offers.c.id, offers.c.body, offers.c.dialect, offers.c.meaning, offers.c.received_at)
-    .where(offers.c.order_id == bindparam("order_id"))
-    .order_by(offers.c.received_at.desc(), offers.c.id.desc())
-    .limit(1)
-)
-
-
-class Meaning(StrEnum):
-    """What an arrival means."""
-
-    NEW = "new"
-    REPEAT = "repeat"  # the round lives, same figures
-    CONFLICT = "conflict"  # the round lives, other figures: recorded, changes nothing
-    NEW_ROUND = "new_round"  # after a provably unpaid end
-    PAID_BEFORE = "paid_before"  # nothing is paid: the success is reported again, and a case
-    BUSY = "busy"  # the ended round is being reported at this moment: not opened again now
-    REFUSED = "refused"  # spec: will not be done, and the answer says so
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,33 +53,6 @@ class Received:
     meaning: Meaning
     status: str
     refusal: PolicyRefusal | None = None
-
-
-def meaning_of(row: Row | None, offer: Offer, now_ms: int) -> Meaning:
-    """Decide what ``offer`` means for the payout that stands under its order id. Pure."""
-    if row is None:
-        return Meaning.NEW
-    if row["paid_ever"]:
-        return Meaning.PAID_BEFORE
-    if State(row["state"]) in ENDED_UNPAID:
-        # A cancel under way has no guard at the aggregator: arriving after the accept of a new
-        # round it would hand out an order that we are paying (aggregator.md 4.4).
-        busy = row["leased_until"] is not None and row["leased_until"] > now_ms
-        return Meaning.BUSY if busy else Meaning.NEW_ROUND
-    same = (row["currency"], row["institution"]) == (offer.currency, offer.institution) and (
-        row["amount_text"] == offer.amount_token
-        or (offer.money is not None and row["amount"] == offer.money.minor)
-    )
-    return Meaning.REPEAT if same else Meaning.CONFLICT
-
-
-def offered_meanwhile(connection: Connection, row: Row) -> Row | None:
-    """The newest arrival of the order if it came after the round's own offer, while the round's end
-    was being told; it is taken up when that is over."""
-    newest = connection.execute(_newest_offer, {"order_id": row["order_id"]}).mappings().first()
-    if newest is None or newest["meaning"] != Meaning.BUSY:
-        return None
-    return dict(newest) if newest["received_at"] > row["offered_at"] else None
 
 
 class Receive:
@@ -188,14 +143,19 @@ class Receive:
                 journal.due(Next("reoffer"))
                 unit = journal.unit.add(kept)
                 status = State(row["state"])
-            case Meaning.REPEAT | Meaning.CONFLICT | Meaning.REFUSED:
+            case Meaning.REPEAT:
+                assert row is not None
+                unit = self._repeated(row, offer, received_ms).add(kept)
+                status = State(row["state"])
+            case Meaning.CONFLICT | Meaning.REFUSED:
                 assert row is not None
                 unit = Unit([kept])
                 status = State(row["state"])
         return unit, Received(meaning, public_status(status), refusal)
 
     def _refusal(self, offer: Offer, received_ms: int, reachable: bool) -> PolicyRefusal | None:
-        """What the spec dialect is told at once: everything that no waiting can change."""
+        """What the spec dialect is told at once: everything that no waiting can change. An offer
+        whose time is over is declined by a call (3.1)."""
         amount = offer.money.minor if offer.money else None
         if refusal := check_figures(offer.currency, amount, self._rules):
             return refusal
@@ -207,8 +167,6 @@ class Receive:
             return InvalidAccount(wrong)
         if any(fault.startswith("expiresAt") for fault in offer.faults):
             return OrderExpired("The time in expiresAt cannot be read: write RFC 3339.")
-        if offer.expires_at_ms is not None and offer.expires_at_ms <= received_ms:
-            return OrderExpired()
         return None
 
     def _first(
@@ -321,6 +279,27 @@ class Receive:
             ended_at=None,
             **self._figures(offer, received_ms),
         )
+
+    def _repeated(self, row: Row, offer: Offer, received_ms: int) -> Unit:
+        """The round lives. An offer that is still to be accepted lives as long as the newest; an
+        order that is being paid is looked after, in case it was taken off us."""
+        journal = Journal(row, self._clock, self._randomness)
+        life = self._life(offer, received_ms)
+        if State(row["state"]) in {State.PENDING, State.ACCEPTING}:
+            journal.add(
+                Change(
+                    payouts,
+                    row["id"],
+                    values={
+                        "expires_at": max(row["expires_at"], life["expires_at"]),
+                        "exclude_psps": sorted({*row["exclude_psps"], *offer.exclude_psps}),
+                    },
+                    expect={"state": row["state"], "round": row["round"]},
+                )
+            )
+        elif is_under_way(row) and (row["due_at"] is None or row["kind"] == "report"):
+            journal.due(Next("report"), accept_first=True, expires_at=life["expires_at"])
+        return journal.unit
 
     def _paid_before(self, row: Row, offer: Offer, received_ms: int) -> Unit:
         journal = Journal(row, self._clock, self._randomness)

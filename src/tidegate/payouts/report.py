@@ -13,7 +13,9 @@ from tidegate.db.committer import Committer, Unit
 from tidegate.db.engine import Database
 from tidegate.db.exchanges import Exchange
 from tidegate.db.rows import DONE, Change, Next
-from tidegate.payouts.offer import offered_meanwhile
+from tidegate.payouts.meaning import offered_meanwhile
+from tidegate.payouts.ownership import Ownership
+from tidegate.payouts.reclaim import Reclaim, tells_pending
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Row
 from tidegate.payouts.tables import payouts
@@ -81,15 +83,17 @@ class Report:
         self._clock = clock
         self._aggregator = aggregator
         self._told = Told(committer, clock, randomness)
+        self._ownership = Ownership(clock, aggregator)
+        self._reclaim = Reclaim(committer, clock, aggregator, self._told)
 
     async def __call__(self, claimed: Claimed) -> None:
         row = claimed.row
         match State(row["state"]):
             case State.DECLINED:
                 await self._decline(claimed)
-            case State.PROCESSING | State.HELD if (
-                row["dialect"] == Dialect.LIVE and not row["told_pending_at"] and row["attempts"]
-            ):
+            case State.PROCESSING | State.HELD if row["accept_first"]:
+                await self._reclaim(claimed)
+            case State.PROCESSING | State.HELD if tells_pending(row):
                 await self._pending(claimed)
             case State.PAID:
                 await self._paid(claimed)
@@ -136,7 +140,7 @@ class Report:
     async def _pending(self, claimed: Claimed) -> None:
         """Tell *pending*: the aggregator then knows the ``txId`` and polls for its end."""
         said: tuple[Exchange, ...] = ()
-        if claimed.tries > 1:
+        if claimed.tries > 1 or self._is_late(claimed.row):
             ours, _, said = await self._whose(claimed)
             if ours is None:
                 await self._told.later(claimed, said)
@@ -190,7 +194,7 @@ class Report:
         # given to another meanwhile, whom a stray fulfil would block (aggregator.md 4.3).
         told = row["accept_first"] or row["told_at"] is not None
         ours: bool | None = None
-        if claimed.tries > 1 or told or self._may_have_been_polled(row):
+        if claimed.tries > 1 or told or self._may_have_been_polled(row) or self._is_late(row):
             ours, status, asked = await self._whose(claimed)
             said = (*said, *asked)
             if ours is None and not self._blind(claimed):
@@ -242,6 +246,11 @@ class Report:
             # What stands there may be ours, told in answer to a question: the next turn asks.
             await self._told.later(claimed, said, answer, told_pending_at=told_pending)
 
+    def _is_late(self, row: Row) -> bool:
+        """Is it so long since accept that the order may be somebody else's? A call about one that
+        is not ours any more leaves a row there that blocks the other's fulfil (4.3)."""
+        return row["dialect"] == Dialect.LIVE and self._ownership.is_late(row)
+
     def _may_have_been_polled(self, row: Row) -> bool:
         """May ``/tx_status`` have told the success before this report (aggregator.md 3.2)?
 
@@ -264,7 +273,7 @@ class Report:
         row = claimed.row
         failed = row["state"] == State.FAILED and row["dialect"] == Dialect.LIVE
         said: tuple[Exchange, ...] = ()
-        if claimed.tries > 1:
+        if claimed.tries > 1 or self._is_late(row):
             ours, status, said = await self._whose(claimed)
             if ours is None and not self._blind(claimed):
                 await self._told.later(claimed, said)

@@ -34,13 +34,15 @@ _SETTLED = {"succeeded", "failed", "canceled", "requires_capture", "requires_act
 
 @dataclass
 class Sale:
-    """A sale and what its buyer heard: ``answers`` by key, ``heard`` of each wish (its path's last
-    word, what was asked, the status), ``wrong`` at once, ``gave_up`` at what."""
+    """A sale and what its buyer heard: ``answers`` by key, ``wished`` is all that was asked for
+    (its path's last word, and the body), ``heard`` the status of what was answered, ``wrong`` at
+    once, ``gave_up`` at what."""
 
     plan: SalePlan
     payment: dict[str, Any] = field(default_factory=dict)
     answers: dict[str, list[tuple[int, str]]] = field(default_factory=dict)
-    heard: list[tuple[str, Mapping[str, Any], int]] = field(default_factory=list)
+    heard: list[tuple[str, int]] = field(default_factory=list)
+    wished: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     gave_up: str = ""
 
@@ -201,10 +203,11 @@ class Buyer:
     ) -> tuple[int, dict[str, Any]]:
         """One wish with one key, sent until it is answered; by eager buyers twice at once."""
         self._wishes += 1
+        sale.wished.append((path.rpartition("/")[2], body))
         key = f"wish-{sale.plan.name}-{self._wishes}"
         both = [self._ask(sale, path, body, key) for _ in range(2 if sale.plan.eager else 1)]
         answers = await asyncio.gather(*both)
-        sale.heard.append((path.rpartition("/")[2], body, answers[0][0]))
+        sale.heard.append((path.rpartition("/")[2], answers[0][0]))
         if sale.plan.eager and not path.endswith("/cancel"):  # which has no body
             await self._misuse(sale, path, body, key)
         return answers[0]

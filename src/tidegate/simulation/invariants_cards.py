@@ -127,12 +127,11 @@ def _as_told(evidence: Evidence, companies: Companies) -> Iterator[str]:
         if made[sale.plan.name] > 1:
             yield f"one wish of {sale.plan.name} made {made[sale.plan.name]} payments"
         taken = sum(line.amount for line in companies.cards.charges_of(sale.id))
-        wanted = sale.plan.amount
+        captures = [body for wish, body in sale.wished if wish == "capture" and "amount" in body]
+        wanted = captures[-1]["amount"] if captures else sale.plan.amount
         asked = sale.plan.steps.count(Step.REFUNDED_THERE)
-        for wish, body, status in sale.heard:
+        for wish, status in sale.heard:
             asked += wish == "refunds" and status in {201, 202}
-            if wish == "capture" and "amount" in body:
-                wanted = body["amount"]
             if taken and (wish, status) in _TELLS_NOTHING_TAKEN:
                 yield f"{sale.id}: {wish} was answered {status}, and {taken} was taken"
         if taken not in {0, wanted}:

@@ -2,14 +2,15 @@
 
 An authentic offer with a usable order id is always kept: what is unusable in it is carried as
 it came and named in ``faults``, and the order's policy refuses it later. Only a field of the
-wrong JSON type, or no usable order id, is refused here.
+wrong JSON type, no usable order id, or a spec offer without its main fields is refused here.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Context
 from typing import Final
 
 from tidegate.errors import BadInput, InvalidAmount, UnsupportedCurrency
@@ -19,6 +20,7 @@ from tidegate.wire.dialect import Dialect
 from tidegate.wire.fields import decimal_of, instant_ms, object_of, strings_of, text_of
 
 __all__ = [
+    "PAYOUT",
     "Offer",
     "Recipient",
     "TxStatusQuery",
@@ -32,6 +34,13 @@ __all__ = [
 
 PAYOUT: Final = "payout"
 PAYIN: Final = "payin"
+
+# Without these a spec offer is not one.
+_NEEDED: Final = {"amount: missing", "currency: missing", "recipient: missing"}
+
+# A double holds any 15 significant digits, and more of them are the noise of its arithmetic.
+_DOUBLE: Final = Context(prec=15, rounding=ROUND_HALF_EVEN)
+_FRACTION: Final = re.compile(r"-?[0-9]{1,15}\.[0-9]{1,40}")
 
 # Far past any clock, milliseconds included, and within every integer column.
 _SECONDS_MAX: Final = 10**15
@@ -134,12 +143,15 @@ def parse_live_offer(message: Mapping[str, Json]) -> Offer:
 def parse_spec_offer(message: Mapping[str, Json]) -> Offer:
     """Read ``POST /orders`` of the spec dialect (contract, 3.1).
 
-    ``institution`` is the recipient's. Errors as :func:`parse_live_offer`.
+    ``institution`` is the recipient's. Errors as :func:`parse_live_offer`; one without amount,
+    currency or recipient is no offer either. The amount is a float there: its noise is dropped.
     """
     order_id = parse_order_id(message.get("orderId"))
     faults: list[str] = []
-    amount_token, currency, money = _money(message, faults)
+    amount_token, currency, money = _money(message, faults, _without_noise)
     recipient = _recipient(message, faults)
+    if missing := sorted(_NEEDED & set(faults)):
+        raise BadInput(f"{missing[0]}.")
     return Offer(
         dialect=Dialect.SPEC,
         order_id=order_id,
@@ -183,7 +195,14 @@ def parse_verify_account(message: Mapping[str, Json]) -> VerifyAccount:
     return VerifyAccount(institution, account_identifier)
 
 
-def _money(message: Mapping[str, Json], faults: list[str]) -> tuple[str, str, Money | None]:
+def _without_noise(token: str) -> str:
+    """A fraction to the 15 digits that a double carries for certain: 75375.00000000001 is 75375."""
+    return str(_DOUBLE.create_decimal(token)) if _FRACTION.fullmatch(token) else token
+
+
+def _money(
+    message: Mapping[str, Json], faults: list[str], read: Callable[[str], str] = str
+) -> tuple[str, str, Money | None]:
     """The amount and the currency as they stand there, and both read."""
     raw = message.get("amount")
     token = raw.text if isinstance(raw, NumberToken) else text_of(message, "amount", faults)
@@ -194,7 +213,7 @@ def _money(message: Mapping[str, Json], faults: list[str]) -> tuple[str, str, Mo
     if not token or currency is None:
         return token, code, None
     try:
-        return token, code, parse_amount(token, currency)
+        return token, code, parse_amount(read(token), currency)
     except InvalidAmount as error:
         faults.append(f"amount: {error.code}")
         return token, code, None

@@ -9,7 +9,7 @@ import pytest
 from tidegate.money.amount import Money
 from tidegate.money.currency import parse_currency
 from tidegate.payouts.answer import standing_of
-from tidegate.payouts.offer import Meaning, meaning_of
+from tidegate.payouts.meaning import Meaning, meaning_of
 from tidegate.payouts.report import cancel_reason
 from tidegate.payouts.states import ENDED_UNPAID, State
 from tidegate.ports.bank import Fault

@@ -103,6 +103,34 @@ def test_an_unusable_field_of_a_live_offer_is_carried_and_named(
         assert offer.amount_token == changes["amount"]
 
 
+@pytest.mark.parametrize(
+    ("amount", "minor"),
+    [
+        ("75375.00000000001", 7_537_500),
+        ("75374.99999999999", 7_537_500),
+        ("0.30000000000000004", 30),
+        ("736.15", 73_615),
+        ("736.155", None),
+        ("75375.001", None),
+        ("75375.0000001", None),
+        ("123456789012", 12_345_678_901_200),
+    ],
+)
+def test_a_spec_amount_is_a_float_to_its_fifteen_digits(amount: str, minor: int | None) -> None:
+    """Noise is dropped, a fraction of a minor unit is refused, whole numbers stay what they are."""
+    body = json.dumps({**SPEC, "amount": 77777}).replace("77777", amount)
+    offer = parse_spec_offer(parse_object(body.encode()))
+    assert offer.amount_token == amount
+    assert (offer.money.minor if offer.money else None) == minor
+
+
+@pytest.mark.parametrize("field", ["amount", "currency", "recipient"])
+def test_without_its_main_fields_a_spec_offer_is_none(field: str) -> None:
+    """It is refused by name, and nothing of it is kept."""
+    with pytest.raises(BadInput, match=f"{field}: missing"):
+        spec(**{field: None})
+
+
 def test_no_text_that_is_carried_holds_a_nul() -> None:
     """A database refuses U+0000, and an authentic offer must be kept."""
     offer = live(institution="A\0", amount="1\0", direction="x\0", excludePsps=["p\0"])
