@@ -1,4 +1,4 @@
-"""The PSP is asked after what is over, too: late reversals, late successes (psp.md 3.7)."""
+"""When the PSP is asked again: after what is over, too (psp.md 3.7), and as it asked us to wait."""
 
 from __future__ import annotations
 
@@ -91,3 +91,22 @@ async def test_a_late_success_is_asked_after_as_well(make_hands: MakeHands) -> N
     hands.clock.advance(wait)
     await hands.attempt(order_id, "confirm:lenco")
     assert await _due_in_s(hands, order_id) is None
+
+
+@pytest.mark.parametrize(("asked_s", "wait_s"), [(600, 600), (90_000, HOUR)])
+async def test_the_bank_may_ask_for_patience(
+    make_hands: MakeHands, asked_s: int, wait_s: int
+) -> None:
+    """``Retry-After`` lengthens the wait before the next look-up, to an hour at most; a webhook
+    ends it all the same."""
+    hands = await make_hands()
+    hands.world.faults.retry_after_s = asked_s
+    order_id = await hands.world.offer()
+    await hands.sent(order_id, AttemptState.PENDING)
+    await hands.delivered()
+    hands.world.faults.plan.set(EVERY, BankFault.RATE_LIMITED, times=None)
+    one = await hands.look_up(order_id)
+    assert one["state"] == AttemptState.PENDING
+    assert await _due_in_s(hands, order_id) == pytest.approx(wait_s, rel=0.1)
+    hands.world.faults.plan.heal()
+    assert (await hands.look_up(order_id))["state"] == AttemptState.PAID
