@@ -171,7 +171,11 @@ class Confirm:
     ) -> None:
         """Write into ``journal`` what ``answer`` means for the attempt and its payout."""
         journal.exchanged([answer.exchange])
-        looked = {"lookups": attempt["lookups"] + 1}
+        looked: dict[str, Any] = {"lookups": attempt["lookups"] + 1}
+        if attempt["state"] == AttemptState.SENDING:
+            # Its sender died, and the call with it, at some time before the lease could be taken:
+            # the window of not-founds begins here, as it does where a call was seen to end.
+            looked["sent_at"] = self._clock.now_ms()
         if isinstance(answer, NotFound):
             journal.observe(attempt, "lookup", "not_found", {})
             self._not_found(journal, attempt, claimed, looked)
@@ -308,7 +312,8 @@ class Confirm:
             self._unclear(journal, attempt, claimed, looked)
             return
         count = attempt["not_found"] + 1
-        since_ms = self._clock.now_ms() - attempt["sent_at"]
+        began_at = looked.get("sent_at") or attempt["sent_at"]
+        since_ms = self._clock.now_ms() - began_at
         window_over = since_ms >= self._rules.not_found_window_ms
         again = count >= self._rules.not_found_count and window_over
         adopted = attempt["body"] is None  # found at the PSP once; there are no bytes to send again

@@ -170,6 +170,8 @@ class Sender:
         confirm = f"confirm:{self._bank.name}"
         soon = Next(confirm, scheduled_ms(0, 0, self._rules.lookup_schedule_s, self._randomness))
         values: dict[str, Any] = {}
+        # The window of not-founds begins where the call ended (psp.md 3.4).
+        ended: dict[str, Any] = {"sent_at": self._clock.now_ms()}
         if outcome is not None:
             journal.exchanged([outcome.exchange])
             journal.observe(attempt, "submit", outcome.kind, evidence(outcome))
@@ -179,7 +181,7 @@ class Sender:
                 journal.attempt(attempt, AttemptEvent.HELD, lease=lease, next=soon, **values)
                 self.hold(journal, turn, outcome.hold)
             case OutcomeKind.NOT_SENT if turn.maybe_sent_before:
-                journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon)
+                journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon, **ended)
                 self._payout_waits(journal, turn, tell=False)
             case OutcomeKind.NOT_SENT:
                 wait = exponential_ms(attempt["sends"], self._randomness)
@@ -201,10 +203,11 @@ class Sender:
                     lease=lease,
                     next=Next(confirm),
                     reason_code=DUPLICATE,
+                    **ended,
                 )
                 self._payout_waits(journal, turn, tell=False)
             case OutcomeKind.UNKNOWN:
-                journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon)
+                journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon, **ended)
                 self._payout_waits(journal, turn, tell=False)
             case OutcomeKind.REJECTED if turn.maybe_sent_before:
                 journal.attempt(attempt, AttemptEvent.HELD, lease=lease, next=soon, **values)
