@@ -39,7 +39,7 @@ from tidegate.payouts.sending import Sender, Turn
 from tidegate.payouts.states import AttemptState, Event, State
 from tidegate.payouts.store import Journal, Row, attempts_of, standing_attempt
 from tidegate.payouts.tables import attempts, payouts
-from tidegate.ports.bank import Bank, Fault, PayoutRequest, Resolved, Unavailable
+from tidegate.ports.bank import Bank, Fault, NotResolvable, PayoutRequest, Resolved, Unavailable
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
 
@@ -206,6 +206,9 @@ class Disburse:
             str(recipient.get("account_name") or ""), found.account_name
         ):
             return True
+        elif isinstance(found, NotResolvable):
+            why = "The bank does not know this account."
+            self._give_up(journal, claimed, earlier, facts, "invalid_account", why, whose=True)
         else:
             why = "The bank names another holder of this account."
             self._give_up(journal, claimed, earlier, facts, "name_mismatch", why, whose=True)
