@@ -135,8 +135,11 @@ class Disburse:
             except NotInTable as refusal:
                 self._hold(journal, claimed, refusal.detail)
             else:
-                await self._disburse(journal, claimed, attempt, earlier)
-                return
+                if self._sender.admitted():
+                    await self._disburse(journal, claimed, attempt, earlier)
+                    return
+                # It refused us, and another order's transfer tries it first.
+                journal.keep(claimed.held, Next(str(payout["kind"]), _REST_MS), again=True)
         await self._committer.commit(journal.unit)
 
     def _may_wait(self, payout: Row, earlier: _Earlier) -> bool:

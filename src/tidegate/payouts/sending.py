@@ -98,6 +98,10 @@ class Sender:
         wait_ms = round(self._bank.capabilities().submit_timeout_s * 1000) + _SENDING_GRACE_MS
         return Next(f"confirm:{self._bank.name}", wait_ms)
 
+    def admitted(self) -> bool:
+        """May a transfer go to this PSP now? After it refused us, one goes first."""
+        return self._circuits.admits(self._bank.name, self.look_up_at_last.in_ms / 1000)
+
     async def send(self, turn: Turn) -> None:
         """Make the one call and commit what came of it."""
         outcome: Outcome | None = None
@@ -160,6 +164,8 @@ class Sender:
                 self._circuits.failed(self._bank.name)
             case OutcomeKind.REJECTED if outcome.fault in {Fault.OURS, Fault.PSP}:
                 self._circuits.rest(self._bank.name)
+            case OutcomeKind.PENDING | OutcomeKind.SUCCEEDED:
+                self._circuits.took(self._bank.name)
             case _:
                 self._circuits.worked(self._bank.name)
 
