@@ -95,6 +95,11 @@ class Circuits:
         circuit.tried_until = now + within_s
         return True
 
+    def tried(self, psp: str) -> None:
+        """A transfer's call is over, whatever came of it: the next may try, if one must."""
+        if psp in self._circuits:
+            self._circuits[psp].tried_until = _NEVER
+
     def resting(self) -> frozenset[str]:
         """The PSPs that are not to be used for new orders now."""
         now = self._clock.monotonic()

@@ -114,6 +114,7 @@ class Sender:
                 raise
             self._judge(outcome)
         # Otherwise it is too late under this lease: provably not sent.
+        self._circuits.tried(self._bank.name)
         for left in reversed(range(_RACES)):
             journal = self._outcome(turn, outcome, await self._facts.now())
             try:

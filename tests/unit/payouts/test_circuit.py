@@ -97,13 +97,16 @@ def test_after_a_refusal_of_ours_one_goes_first() -> None:
     assert circuits.admits("lenco", 35)
 
 
-def test_a_trial_without_a_verdict_ends_by_time() -> None:
-    """Unknown, a process error: another one tries, again alone."""
+def test_a_trial_may_end_without_a_verdict() -> None:
+    """Unknown, another one tries, again alone; so it does after a process error, in time."""
     clock = SimulatedClock()
     circuits = Circuits(clock)
     _refused(circuits, clock, 1)
     assert circuits.admits("lenco", 35)
     circuits.failed("lenco")
+    assert not circuits.admits("lenco", 35), "a look-up that failed, perhaps"
+    circuits.tried("lenco")
+    assert circuits.admits("lenco", 35)
     clock.advance(34.9)
     assert not circuits.admits("lenco", 35)
     clock.advance(0.2)
