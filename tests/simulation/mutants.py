@@ -48,7 +48,8 @@ _TRANSFERS: Final = (
         "A transfer whose answer was lost is sent again, and the bank cannot tell that it is one.",
         sending.Sender._outcome,
         "        case OutcomeKind.UNKNOWN:\n"
-        "            journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon)\n",
+        "            journal.attempt("
+        "attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon, **ended)\n",
         """        case OutcomeKind.UNKNOWN:
             again = Next(f"send:{self._bank.name}")
             new = {

@@ -39,7 +39,7 @@ from tidegate.payouts.sending import Sender, Turn
 from tidegate.payouts.states import AttemptState, Event, State
 from tidegate.payouts.store import Journal, Row, attempts_of, standing_attempt
 from tidegate.payouts.tables import attempts, payouts
-from tidegate.ports.bank import Bank, Fault, PayoutRequest, Resolved, Unavailable
+from tidegate.ports.bank import Bank, Fault, NotResolvable, PayoutRequest, Resolved, Unavailable
 from tidegate.work.backoff import exponential_ms
 from tidegate.work.claim import Claimed
 
@@ -135,8 +135,11 @@ class Disburse:
             except NotInTable as refusal:
                 self._hold(journal, claimed, refusal.detail)
             else:
-                await self._disburse(journal, claimed, attempt, earlier)
-                return
+                if self._sender.admitted():
+                    await self._disburse(journal, claimed, attempt, earlier)
+                    return
+                # It refused us, and another order's transfer tries it first.
+                journal.keep(claimed.held, Next(str(payout["kind"]), _REST_MS), again=True)
         await self._committer.commit(journal.unit)
 
     def _may_wait(self, payout: Row, earlier: _Earlier) -> bool:
@@ -206,6 +209,9 @@ class Disburse:
             str(recipient.get("account_name") or ""), found.account_name
         ):
             return True
+        elif isinstance(found, NotResolvable):
+            why = "The bank does not know this account."
+            self._give_up(journal, claimed, earlier, facts, "invalid_account", why, whose=True)
         else:
             why = "The bank names another holder of this account."
             self._give_up(journal, claimed, earlier, facts, "name_mismatch", why, whose=True)

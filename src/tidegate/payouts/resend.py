@@ -33,6 +33,7 @@ __all__ = ["Send"]
 
 _Earlier = tuple[tuple[str, AttemptState], ...]
 _LOOK_INSTEAD_MS = 60_000
+_REST_MS = 5_000
 
 
 class Send:
@@ -84,11 +85,14 @@ class Send:
         if stands and not stopped and self._ownership.is_late(payout):
             owner, said = await self._ownership.ask(payout, claimed.tries)
             journal.exchanged(said)
-        if stands and not stopped and owner is Owner.OURS and not self._too_old(attempt):
+        goes = stands and not stopped and owner is Owner.OURS and not self._too_old(attempt)
+        if goes and self._sender.admitted():
             await self._send(journal, claimed, earlier)
             return
-        if owner is Owner.NOT_KNOWN:
-            wait = Next(str(attempt["kind"]), exponential_ms(claimed.tries, self._randomness))
+        # What never left waits while the PSP rests for a refusal of ours.
+        if owner is Owner.NOT_KNOWN or (goes and state is AttemptState.PREPARED):
+            wait_ms = _REST_MS if goes else exponential_ms(claimed.tries, self._randomness)
+            wait = Next(str(attempt["kind"]), wait_ms)
             keep = Change(attempts, attempt["id"], held=claimed.held, next=wait, again=True)
             journal.add(keep)
         elif state is AttemptState.UNKNOWN:

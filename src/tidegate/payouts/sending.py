@@ -98,6 +98,10 @@ class Sender:
         wait_ms = round(self._bank.capabilities().submit_timeout_s * 1000) + _SENDING_GRACE_MS
         return Next(f"confirm:{self._bank.name}", wait_ms)
 
+    def admitted(self) -> bool:
+        """May a transfer go to this PSP now? After it refused us, one goes first."""
+        return self._circuits.admits(self._bank.name, self.look_up_at_last.in_ms / 1000)
+
     async def send(self, turn: Turn) -> None:
         """Make the one call and commit what came of it."""
         outcome: Outcome | None = None
@@ -110,6 +114,7 @@ class Sender:
                 raise
             self._judge(outcome)
         # Otherwise it is too late under this lease: provably not sent.
+        self._circuits.tried(self._bank.name)
         for left in reversed(range(_RACES)):
             journal = self._outcome(turn, outcome, await self._facts.now())
             try:
@@ -160,6 +165,8 @@ class Sender:
                 self._circuits.failed(self._bank.name)
             case OutcomeKind.REJECTED if outcome.fault in {Fault.OURS, Fault.PSP}:
                 self._circuits.rest(self._bank.name)
+            case OutcomeKind.PENDING | OutcomeKind.SUCCEEDED:
+                self._circuits.took(self._bank.name)
             case _:
                 self._circuits.worked(self._bank.name)
 
@@ -170,6 +177,8 @@ class Sender:
         confirm = f"confirm:{self._bank.name}"
         soon = Next(confirm, scheduled_ms(0, 0, self._rules.lookup_schedule_s, self._randomness))
         values: dict[str, Any] = {}
+        # The window of not-founds begins where the call ended (psp.md 3.4).
+        ended: dict[str, Any] = {"sent_at": self._clock.now_ms()}
         if outcome is not None:
             journal.exchanged([outcome.exchange])
             journal.observe(attempt, "submit", outcome.kind, evidence(outcome))
@@ -179,7 +188,7 @@ class Sender:
                 journal.attempt(attempt, AttemptEvent.HELD, lease=lease, next=soon, **values)
                 self.hold(journal, turn, outcome.hold)
             case OutcomeKind.NOT_SENT if turn.maybe_sent_before:
-                journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon)
+                journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon, **ended)
                 self._payout_waits(journal, turn, tell=False)
             case OutcomeKind.NOT_SENT:
                 wait = exponential_ms(attempt["sends"], self._randomness)
@@ -201,10 +210,11 @@ class Sender:
                     lease=lease,
                     next=Next(confirm),
                     reason_code=DUPLICATE,
+                    **ended,
                 )
                 self._payout_waits(journal, turn, tell=False)
             case OutcomeKind.UNKNOWN:
-                journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon)
+                journal.attempt(attempt, AttemptEvent.UNCLEAR, lease=lease, next=soon, **ended)
                 self._payout_waits(journal, turn, tell=False)
             case OutcomeKind.REJECTED if turn.maybe_sent_before:
                 journal.attempt(attempt, AttemptEvent.HELD, lease=lease, next=soon, **values)

@@ -198,7 +198,7 @@ class PayoutsGroup(Group):
         "PSP_REST",
         30.0,
         "How long a PSP gets no new orders after five failures in a row, or after one refusal "
-        "that is our fault.",
+        "that is our fault; each such refusal that follows doubles it, up to 15 minutes.",
     )
     zero_balance_on_shutdown: Flag = env(
         "ZERO_BALANCE_ON_SHUTDOWN",

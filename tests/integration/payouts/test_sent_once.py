@@ -201,6 +201,49 @@ async def test_three_not_founds_over_the_window_and_not_before(make_hands: MakeH
     assert hands.world.bank.times_paid(first["reference"]) == 1
 
 
+async def test_the_window_begins_where_the_call_ended(make_hands: MakeHands) -> None:
+    """A call may take half a minute before its answer is lost: the fifteen minutes come after."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(bank_faults=[BankFault.ERROR_503_BEFORE])
+    await hands.accepted(order_id)
+    held = Held(hands.bank)
+    hands.bank.submit = held  # type: ignore[method-assign]  # the moment is the point
+    sender = asyncio.create_task(hands.payout(order_id, "disburse:lenco"))
+    await held.acted.wait()
+    hands.clock.advance(29)
+    held.heard.set()
+    await sender
+    assert (await hands.world.attempts(order_id))[0]["state"] == AttemptState.UNKNOWN
+
+    for wait in (1, 1, 15 * MINUTE - 3):
+        hands.clock.advance(wait)
+        assert (await hands.look_up(order_id))["kind"] == "confirm:lenco"
+    hands.clock.advance(1)
+    assert (await hands.look_up(order_id))["kind"] == "send:lenco"
+
+
+async def test_the_window_of_a_dead_sender(make_hands: MakeHands) -> None:
+    """When the call of a killed sender ended nobody knows: it had when its lease could be taken."""
+    hands = await make_hands()
+    order_id = await hands.world.offer(bank_faults=[BankFault.ERROR_503_BEFORE])
+    await hands.accepted(order_id)
+    held = Held(hands.bank)
+    hands.bank.submit = held  # type: ignore[method-assign]  # the moment is the point
+    sender = asyncio.create_task(hands.payout(order_id, "disburse:lenco"))
+    await held.acted.wait()
+    sender.cancel()
+    await asyncio.gather(sender, return_exceptions=True)
+    await hands.world.leases_run_out()
+    hands.clock.advance(35)
+
+    for wait in (0, 1, 15 * MINUTE - 2):
+        hands.clock.advance(wait)
+        one = await hands.look_up(order_id)
+        assert (one["state"], one["kind"]) == (AttemptState.UNKNOWN, "confirm:lenco")
+    hands.clock.advance(1)
+    assert (await hands.look_up(order_id))["kind"] == "send:lenco"
+
+
 async def test_fifteen_minutes_without_three_answers_are_not_enough(make_hands: MakeHands) -> None:
     """A bank that could not be asked has not said that it does not know."""
     hands = await make_hands()

@@ -38,13 +38,15 @@ class Envelope:
     """``{"status", "message", "data", "errorCode"?, "errors"?, "meta"?}`` (1.1), JSON checked.
 
     ``ok`` is the envelope's ``status``; ``code`` is the two-digit ``errorCode``, also when it
-    stands in ``errors`` only; numbers within ``data`` are ``Decimal`` or ``int``.
+    stands in ``errors`` only; ``errors`` are (code, message) of its entries, each with what it
+    says; numbers within ``data`` are ``Decimal`` or ``int``.
     """
 
     ok: bool
     message: str
     data: Any
     code: str | None
+    errors: tuple[tuple[str | None, str], ...]
     pages: int
 
 
@@ -150,7 +152,8 @@ def _envelope(body: bytes) -> Envelope | None:
         ok=tree["status"],
         message=message if isinstance(message, str) else "",
         data=tree.get("data"),
-        code=_code(tree.get("errorCode")) or _code_within(tree.get("errors")),
+        code=_code(tree.get("errorCode")) or _only(tree.get("errors")),
+        errors=_errors(tree.get("errors")),
         pages=pages if type(pages) is int else 1,
     )
 
@@ -161,9 +164,22 @@ def _code(value: object) -> str | None:
     return value.strip() if isinstance(value, str) and value.strip() else None
 
 
-def _code_within(errors: object) -> str | None:
+def _only(errors: object) -> str | None:
     """The code of ``{"<reference>": {"errorCode": ..}}``; we never send more than one transfer."""
-    if not isinstance(errors, dict) or len(errors) != 1:
-        return None
-    (only,) = errors.values()
-    return _code(only.get("errorCode")) if isinstance(only, dict) else None
+    entries = _errors(errors) if isinstance(errors, dict) else ()
+    return entries[0][0] if len(entries) == 1 else None
+
+
+def _errors(errors: object) -> tuple[tuple[str | None, str], ...]:
+    """Every entry. A list, or a bare text for an entry, is not documented and read all the same:
+    what it says must not be missed."""
+    if isinstance(errors, dict):
+        errors = list(errors.values())
+    return tuple(_entry(entry) for entry in errors) if isinstance(errors, list) else ()
+
+
+def _entry(entry: object) -> tuple[str | None, str]:
+    if not isinstance(entry, dict):
+        return None, entry if isinstance(entry, str) else ""
+    message = entry.get("errorMessage")
+    return _code(entry.get("errorCode")), message if isinstance(message, str) else ""

@@ -125,8 +125,11 @@ def _refused(outcome: Outcome, http: int, envelope: Envelope) -> Outcome:
     outcome = replace(outcome, reason_text=envelope.message or None)
     if http not in tables.REFUSING_HTTP and http != 404:
         return outcome
-    # The text first: whatever code came with it, a taken reference is never a refusal.
-    if envelope.code == "04" or tables.DUPLICATE_TEXT.search(envelope.message):
+    # Whatever else is said with it, a taken reference is never a refusal (1.1: "check errors").
+    if any(
+        code == "04" or tables.DUPLICATE_TEXT.search(text)
+        for code, text in ((envelope.code, envelope.message), *envelope.errors)
+    ):
         return replace(outcome, kind=OutcomeKind.DUPLICATE, reason_code="duplicate_reference")
     meaning = tables.ERROR_CODES.get(envelope.code or "")
     if meaning is None or http not in tables.REFUSING_HTTP:
