@@ -396,7 +396,9 @@ class Pursue:
 
     async def _later(self, claimed: Claimed, journal: Journal, *, not_sent: bool = False) -> Row:
         """Nothing is known yet: ask again."""
-        next_ = self._agenda.open(journal, claimed.tries, not_sent=not_sent)
+        next_ = self._agenda.open(
+            journal, claimed.tries, not_sent=not_sent, was_due_in_ms=claimed.was_due_in_ms
+        )
         return await self._commit(claimed, journal, next_, again=True)
 
     # -- helpers -----------------------------------------------------------------------------------
