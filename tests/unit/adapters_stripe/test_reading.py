@@ -215,6 +215,9 @@ def dispute(**changes: object) -> dict[str, Any]:
         ("warning_needs_response", DisputeStatus.INQUIRY),
         ("warning_under_review", DisputeStatus.INQUIRY),
         ("warning_closed", DisputeStatus.CLOSED),
+        ("appeal_needs_response", DisputeStatus.OPEN),
+        ("appeal_under_review", DisputeStatus.OPEN),
+        ("prevented", DisputeStatus.CLOSED),
     ],
 )
 def test_a_disputes_status_says_where_the_money_is(word: str, status: DisputeStatus) -> None:
@@ -231,7 +234,7 @@ def test_a_dispute_carries_its_movements_with_their_fee() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"status": "prevented"},
+        {"status": "a_word_of_next_year"},
         {"status": "charge_refunded"},
         {"balance_transactions": ["txn_1"]},
         {"balance_transactions": [booked(fee=None)]},

@@ -64,6 +64,10 @@ _DISPUTES: Final[Mapping[str, DisputeStatus]] = {
     "warning_needs_response": DisputeStatus.INQUIRY,
     "warning_under_review": DisputeStatus.INQUIRY,
     "warning_closed": DisputeStatus.CLOSED,
+    # The decision is fought; until that is decided the money is where the dispute left it.
+    "appeal_needs_response": DisputeStatus.OPEN,
+    "appeal_under_review": DisputeStatus.OPEN,
+    "prevented": DisputeStatus.CLOSED,  # settled before it became a dispute
 }
 
 _log = get_logger()
