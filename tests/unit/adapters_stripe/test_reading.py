@@ -105,6 +105,8 @@ def test_a_double_without_amount_received_lets_the_charge_say_what_was_taken() -
         {"currency": None},
         {"id": None},
         {"id": "pi 1"},
+        {"id": "pi_1/../x"},
+        {"id": "pi_.."},
         {"object": "charge"},
     ],
 )
@@ -113,6 +115,10 @@ def test_a_word_or_figure_about_money_that_is_not_understood_makes_it_unreadable
 ) -> None:
     with pytest.raises(Unreadable):
         read_intent(intent(**changes), None)
+
+
+def test_an_id_may_have_hyphens() -> None:
+    assert read_intent(intent(id="pi_1-of-a-double"), None).reference == "pi_1-of-a-double"
 
 
 def test_the_last_failure_is_told_with_the_banks_own_code() -> None:

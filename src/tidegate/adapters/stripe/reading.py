@@ -44,7 +44,8 @@ __all__ = [
     "text",
 ]
 
-_ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
+# Ids go into addresses: nothing that could lead to another one.
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _OUR_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LAST4: Final = re.compile(r"[0-9]{4}")
 
