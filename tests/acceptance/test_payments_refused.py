@@ -63,6 +63,29 @@ def test_a_card_number_is_refused_wherever_it_is_sent(world: PaymentWorld) -> No
     _is_nowhere(world)
 
 
+@pytest.mark.parametrize("name", ["no-such-id", "0b0f5f3e-8f5c-4c6e-9d1e-2f5a7d1c9b3a", "%00", "."])
+def test_what_cannot_be_an_id_is_the_id_of_nothing(world: PaymentWorld, name: str) -> None:
+    """404, as for an id that may be one: whoever asks need not know what ours look like."""
+    shopper = world.shopper()
+    payment, method = f"/api/payments/{name}", f"/api/payment-methods/{name}"
+    asked = [shopper.ask(f"{payment}{of}") for of in ("", "/events", "/refunds")]
+    for what in ("capture", "refunds"):
+        asked.append(shopper.post(f"{payment}/{what}", {}, shopper.new_key()))
+    asked.append(shopper.post(f"{payment}/cancel", {}))
+    asked.append(shopper.post(f"{method}/default", {}))
+    assert {(each.status, each.json["code"]) for each in asked} == {(404, "not_found")}
+
+
+def test_what_a_token_looks_like_is_the_processors_business(world: PaymentWorld) -> None:
+    """A hyphen is passed on, and refused there; nothing that leads to another address is."""
+    shopper = world.shopper()
+    unknown = shopper.post("/api/payment-methods", {"token": "pm_1-of-nobody"})
+    assert (unknown.status, unknown.json["code"]) == (424, "processor_failed")
+    for token in ("pm_1/../x", "pm_1?a=b", "pm_1%2fx", "pm_.."):
+        refused = shopper.post("/api/payment-methods", {"token": token})
+        assert (refused.status, refused.json["code"]) == (422, "validation_failed"), token
+
+
 def test_events_that_are_not_signed_by_the_processor_are_refused(world: PaymentWorld) -> None:
     """400, and nothing is kept or looked at."""
     event = _an_event(world, world.shopper())

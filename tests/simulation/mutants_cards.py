@@ -43,7 +43,8 @@ _CHARGES: Final = (
         "failed_because_unknown",
         "A charge whose answer was lost counts as failed, and the card was charged.",
         pursue.Pursue._ended,
-        "case Unknown(replayed=True) if not looked:\n            journal.set(spent=True)",
+        "case Unknown() if not looked and came_back(row, ended):\n"
+        "            journal.set(spent=True)",
         "case Unknown() if not looked:\n"
         '            refused(journal, "timeout", "The processor did not answer.")',
     ),

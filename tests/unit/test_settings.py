@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from tidegate.adapters.stripe.amounts import PLACES
 from tidegate.errors import ConfigurationError
 from tidegate.settings import Per, Settings, load
 from tidegate.settings.reading import fields, name_of
@@ -231,6 +232,14 @@ def test_payments_need_the_secret_that_events_are_believed_by() -> None:
     assert faults(STRIPE_API_KEY="sk_test_0123456789abcdef")[0].startswith("STRIPE_WEBHOOK_SECRET")
     assert faults(ACCESS_TOKEN_TTL="100000")[0].startswith("ACCESS_TOKEN_TTL is out of bounds")
     assert faults(PAYMENT_SEND_AGAIN_AFTER="5")[0].startswith("PAYMENT_SEND_AGAIN_AFTER is less")
+
+
+def test_payments_are_not_offered_in_a_currency_that_the_processor_does_not_take() -> None:
+    """Said at the start, by name, instead of to every payer; what nobody set is taken."""
+    assert faults(PAYMENT_CURRENCIES="EUR,GHS,VES")[0].startswith(
+        "PAYMENT_CURRENCIES names GHS, VES, in which Stripe takes no payments"
+    )
+    assert set(read().payments.currencies) <= set(PLACES)
 
 
 def test_limits_are_exact_and_per_currency() -> None:

@@ -39,7 +39,7 @@ router = APIRouter(
 MethodId = Annotated[
     str,
     Path(
-        pattern=r"^[A-Za-z0-9_]{1,64}$",
+        max_length=64,
         examples=[METHOD_EXAMPLE["id"]],
         description="The id of a stored payment method.",
     ),

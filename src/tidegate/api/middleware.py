@@ -31,7 +31,7 @@ __all__ = ["LastResort", "ListedOrigins", "Requests", "database_is_away", "in_ap
 
 log = structlog.get_logger()
 
-_SANE_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 _PROTECTING: Final = (

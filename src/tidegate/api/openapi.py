@@ -46,7 +46,7 @@ DESCRIPTION: Final[Mapping[str, Any]] = {
         "The payment API takes and gives JSON in snake_case, times as RFC 3339 in UTC, amounts as "
         "integers in minor units. Errors are problem details (RFC 9457); every code has a page "
         "under [/docs/errors/](/docs/errors/). Every answer carries `X-Request-ID`, the caller's "
-        "own if it sent one of 8 to 64 letters, digits, dots, hyphens and underscores."
+        "own if it sent one of 1 to 64 letters, digits, dots, hyphens and underscores."
     ),
     "license_info": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
     "servers": [{"url": "/", "description": "This node"}],

@@ -110,7 +110,7 @@ class Attach(_Taken):
     """A processor's token of a payment method."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"token": "pm_card_visa"}]})
-    token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}_[A-Za-z0-9_]{1,200}$")]
+    token: Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}_[A-Za-z0-9_-]{1,200}$")]
 
 
 class Failure(BaseModel):

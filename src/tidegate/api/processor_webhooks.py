@@ -44,7 +44,7 @@ router = APIRouter(prefix="/api/webhooks", tags=["webhooks"], route_class=Guarde
                         "type": "object",
                         "required": ["id", "type", "created"],
                         "properties": {
-                            "id": {"type": "string", "pattern": "^[A-Za-z0-9_]{1,255}$"},
+                            "id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,255}$"},
                             "type": {"type": "string", "pattern": "^[A-Za-z0-9_.]{1,100}$"},
                             "created": {"type": "integer", "minimum": 0, "maximum": 10**11},
                             "livemode": {

@@ -26,7 +26,7 @@ from tidegate.db.cipher import ENCRYPTED
 __all__ = ["ids_naming", "inbox"]
 
 # References of attempts, and ids as we and card processors make them; no account's number is one.
-_NAMES: Final = re.compile(rb'\btg-[a-z0-9-]{4,40}\b|"[a-z]{2,8}_[A-Za-z0-9_]{4,80}"')
+_NAMES: Final = re.compile(rb'\btg-[a-z0-9-]{4,40}\b|"[a-z]{2,8}_[A-Za-z0-9_-]{4,80}"')
 
 
 def _beside(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,10 +35,14 @@ class Agenda:
         self._randomness = randomness
         self._rules = rules
 
-    def open(self, journal: Journal, tries: int, *, not_sent: bool) -> Next:
+    def open(
+        self, journal: Journal, tries: int, *, not_sent: bool, was_due_in_ms: int | None
+    ) -> Next:
         """Nothing is known of the last step: on the contract's schedule, and after a day a case.
 
-        What has certainly not been sent needs no look, only another try, sooner.
+        What has certainly not been sent needs no look, only another try, sooner. What a client's
+        request looked at out of turn (``was_due_in_ms``) keeps its place in the schedule, or
+        whoever asks often would put off the looks that do not depend on asking.
         """
         row, age_ms = journal.row, self._age_ms(journal.row)
         if age_ms >= _DAY_MS:
@@ -51,12 +55,13 @@ class Agenda:
                     "high",
                 )
             )
-        wait_ms = scheduled_ms(
-            row["lookups"], age_ms, self._rules.lookup_schedule_s, self._randomness
-        )
+        wait_ms = was_due_in_ms
+        if wait_ms is None:
+            schedule = self._rules.lookup_schedule_s
+            wait_ms = scheduled_ms(row["lookups"], age_ms, schedule, self._randomness)
+            journal.set(lookups=row["lookups"] + 1)
         if not_sent:
             wait_ms = min(wait_ms, exponential_ms(tries, self._randomness, first_ms=1_000))
-        journal.set(lookups=row["lookups"] + 1)
         return Next(KIND, wait_ms)
 
     def at_rest(self, journal: Journal) -> Next | Done:

@@ -7,6 +7,7 @@ one call, under the same rules as every step (:mod:`tidegate.payments.pursue`).
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import NoReturn
 
 from tidegate.clock import Clock, Randomness
@@ -85,7 +86,7 @@ class _Step:
             raise StillRunning() from None
         ended = await self._finish(asked, claimed, self._pursue.go_on(claimed))
         if isinstance(ended, Answer):
-            return ended
+            return replace(ended, replayed=True)
         return Answer(202, None, payment_view(ended), replayed=True)
 
     async def _refuse(self, asked: Asked | None, payment: Row, error: TidegateError) -> NoReturn:

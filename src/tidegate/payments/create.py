@@ -7,7 +7,7 @@ payment's row under the row's lease, so fifty identical requests at once make on
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tidegate.cases.switch import SwitchKind, switch_id
@@ -160,7 +160,7 @@ class Create:
                 claimed = await self._leases.take(payments, KIND, payment, events=payment["events"])
             except Stale:
                 raise StillRunning() from None
-            return await self._go_on(asked, claimed)
+            return replace(await self._go_on(asked, claimed), replayed=True)
         return Answer(202, None, payment_view(payment), replayed=True)
 
     async def _go_on(self, asked: Asked, claimed: Claimed) -> Answer:

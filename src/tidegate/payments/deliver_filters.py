@@ -8,7 +8,7 @@ from typing import Final
 __all__ = ["DISABLED", "EVENT_TYPES", "FILTERS", "wants"]
 
 DISABLED: Final = "webhook_endpoint.disabled"
-"""Told to a user's other endpoints when one of them is switched off by us."""
+"""Told to all of a user's other endpoints when one of them is switched off by us."""
 
 EVENT_TYPES: Final = (
     "payment.created",
@@ -30,6 +30,11 @@ FILTERS: Final = frozenset({*EVENT_TYPES, "payment.*", "refund.*", "webhook_endp
 
 
 def wants(filters: Sequence[str], type_: str) -> bool:
-    """Does a receiver with these ``filters`` want events of ``type_``?"""
+    """Does a receiver with these ``filters`` want events of ``type_``?
+
+    That another endpoint is switched off concerns whoever reads any of them (payments.md).
+    """
+    if type_ == DISABLED:
+        return True
     family = f"{type_.partition('.')[0]}.*"
     return any(each in ("*", family, type_) for each in filters)

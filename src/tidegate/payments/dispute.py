@@ -39,6 +39,10 @@ _ENDED = frozenset({DisputeState.WON, DisputeState.LOST, DisputeState.CLOSED})
 _MONEY_MOVED = frozenset({DisputeState.OPEN, DisputeState.WON, DisputeState.LOST})
 # An open dispute takes weeks; its events are the ordinary way, this is the net.
 _LOOK_MS = 6 * 3_600_000
+# So long, and so often one after the other (hourly, once the schedule is through), nothing
+# readable is heard before a person is told.
+_UNREAD_MS = 86_400_000
+_UNREAD_TIMES = 24
 
 
 def dispute_row(processor: str, reference: str) -> str:
@@ -84,7 +88,7 @@ class PursueDispute:
         ended = await self._cards.fetch_dispute(row["processor_reference"])
         kept: list[Operation] = [exchange_row(claimed.id, ended.exchange, self._randomness)]
         if not isinstance(ended, Found):
-            await self._later(claimed, kept)
+            await self._later(claimed, [*kept, *self._unread(claimed)])
             return
         dispute: Dispute = ended.value
         payment = await self._payment(dispute)
@@ -131,6 +135,17 @@ class PursueDispute:
                     {"dispute": dispute.reference, "amount": taken},
                 )
             )
+        kept = sum(movement.amount.minor for movement in dispute.movements)
+        if state is DisputeState.CLOSED is not before and kept:
+            operations.append(
+                OpenCase(
+                    "dispute_closed_short",
+                    claimed.id,
+                    "The dispute is closed without a loss, and what the processor took for it and "
+                    "gave back is not the same. It is booked as disputed money: ask the processor.",
+                    "high",
+                )
+            )
         now_ms = self._clock.now_ms()
         values: dict[str, Any] = {
             "payment_id": payment["id"],
@@ -144,7 +159,9 @@ class PursueDispute:
         if state is not before:
             values["updated_at"] = now_ms
         known = bool(dispute.movements) or state is DisputeState.CLOSED
-        next_: Next | Done = DONE if state in _ENDED and known else Next(KIND, _LOOK_MS)
+        fought = dispute.status is DisputeStatus.OPEN  # of one that was lost: it may be won yet
+        over = state in _ENDED and known and not fought
+        next_: Next | Done = DONE if over else Next(KIND, _LOOK_MS)
         change = Change(
             disputes,
             claimed.id,
@@ -176,6 +193,23 @@ class PursueDispute:
         if intent is None:
             return None
         return await self._database.fetch(lambda c: payment_by_reference(c, processor, intent))
+
+    def _unread(self, claimed: Claimed) -> list[Operation]:
+        """A person is told of a dispute about which nothing can be learnt: what it took, and gave
+        back, is not in the books meanwhile."""
+        old = self._clock.now_ms() - claimed.row["updated_at"] >= _UNREAD_MS
+        if not old or claimed.tries < _UNREAD_TIMES:
+            return []
+        return [
+            OpenCase(
+                "dispute_unread",
+                claimed.id,
+                "The processor has told nothing readable about this dispute for a day: it does not "
+                "answer, or with a status that is not known here. Its money is not booked. Look it "
+                "up there.",
+                "high",
+            )
+        ]
 
     async def _later(self, claimed: Claimed, kept: list[Operation]) -> None:
         row = claimed.row

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Table
@@ -52,7 +53,7 @@ class Leases:
         return bool(row["leased_until"] > now_ms)
 
     async def take(self, table: Table, kind: str, row: Row, **expect: Any) -> Claimed:
-        """Take the lease of a row that is as it was read. Raises ``Stale``."""
+        """Take the lease of a row that is as it was read, out of its turn. Raises ``Stale``."""
         ends_at = self.ends_at()
         change = Change(
             table,
@@ -62,7 +63,7 @@ class Leases:
             take_ms=self.lease_ms,
         )
         (held,) = await self._committer.commit(Unit([change]))
-        return self.claimed(table, row, held, ends_at)
+        return replace(self.claimed(table, row, held, ends_at), was_due_at=row["due_at"])
 
     def claimed(self, table: Table, row: Row, held: Held, ends_at: float) -> Claimed:
         """The row under the lease that a change of it took."""

@@ -6,10 +6,11 @@ rows say and never begins a second charge (payments.md, "Idempotency"):
 
 - *created*: ask for the processor's object, unconfirmed. Harmless, so it may be asked again with
   its stored key within 23 h; when that fails the same way, or later, the customer's objects are
-  listed for ours (processor.md 1).
+  listed for ours (processor.md 1), and if it is not there the next key is used.
 - *confirming*, *capturing*, *canceling*: who commits the state calls once. Whoever finds it looks
   at the object first. Only if the object shows no trace of the call for a while is the call made
-  again, with the same key: the object itself can be confirmed, captured or canceled but once.
+  again, with the same key unless that brought back a 5xx: the object itself can be confirmed,
+  captured or canceled but once.
 - everything else: look, and apply what is found.
 """
 
@@ -32,7 +33,14 @@ from tidegate.payments.customers import Customers
 from tidegate.payments.methods import reference_of
 from tidegate.payments.outcome import declined, key_refused, learn, must_close, refused
 from tidegate.payments.rules import PaymentRules
-from tidegate.payments.sends import KEY_MS, about_to_send, first_send, not_begun
+from tidegate.payments.sends import (
+    KEY_MS,
+    about_to_send,
+    came_back,
+    failed,
+    first_send,
+    not_begun,
+)
 from tidegate.payments.states import ENDED, WAITING, Event, State
 from tidegate.payments.store import Journal, Row
 from tidegate.ports.cards import (
@@ -135,7 +143,9 @@ class Pursue:
             if not claimed.covers(self._cards.timeout_s):
                 break
             ended = await self._call(row)
-        if isinstance(ended, Refused) and ended.intent is None and row["sends"] > 1:
+        # A number that has risen may have had calls before it, whose 5xx was not said to be stored.
+        alone = row["sends"] == row["step"] == 1
+        if isinstance(ended, Refused) and ended.intent is None and not alone:
             return await self._refused_again(claimed, row, ended, said)
         return await self._ended(claimed, row, ended, said)
 
@@ -208,9 +218,12 @@ class Pursue:
         if self._clock.now_ms() - row["created_at"] < KEY_MS:
             ended = await self._cards.create(order, key_of(row, "create"))
             said.append(ended.exchange)
-            if not isinstance(ended, Unknown) or row["lookups"] == 0:
+            if not isinstance(ended, Unknown):
                 return ended, row
-            spent = ended.replayed
+            row = {**row, "sends": row["sends"] + 1}
+            if row["sends"] == 1:
+                return ended, row
+            spent = came_back(row, ended)
         # The key would create a second object by now, or it failed before: look for ours.
         found = await self._cards.find(customer, row["id"])
         said.append(found.exchange)
@@ -218,17 +231,19 @@ class Pursue:
             return found, row
         if not spent:  # the request with this key may be running still
             return ended, row
-        # Proven: nothing was created, and with this key nothing will be.
+        # Nothing was created, and with this key nothing will be. Should it be after all, that
+        # object is never confirmed: no money moves.
         journal = self._journal(row)
-        journal.set(step=row["step"] + 1)
+        journal.set(step=row["step"] + 1, sends=0)
         await self._committer.commit(journal.unit(fence=claimed.held.fence))
         ended = await self._cards.create(order, key_of(journal.row, "create"))
         said.append(ended.exchange)
-        return ended, journal.row
+        return ended, {**journal.row, "sends": 1 if isinstance(ended, Unknown) else 0}
 
     async def _unbound(self, claimed: Claimed, row: Row, ended: Ended, said: list[Exchange]) -> Row:
         journal = self._journal(row)
         journal.exchanged(said)
+        journal.set(sends=row["sends"])
         if isinstance(ended, Refused):
             # No object is known, and none could be confirmed: whatever the reason, no money moves.
             refused(journal, ended.code, ended.message)
@@ -293,7 +308,7 @@ class Pursue:
                 journal.add(*key_refused(self._cards.name, ended))
             case NotSent() if not looked:
                 journal.set(**not_begun(row))
-            case Unknown(replayed=True) if not looked:
+            case Unknown() if not looked and came_back(row, ended):
                 journal.set(spent=True)
             case Missing():
                 self._vanished(journal)
@@ -364,8 +379,11 @@ class Pursue:
         if isinstance(ended, Found) and ended.value.status in _FINAL:
             learn(journal, ended.value)
             return await self._commit(claimed, journal, self._agenda.at_rest(journal))
-        if isinstance(ended, Refused) or (isinstance(ended, Unknown) and ended.replayed):
-            journal.set(step=row["step"] + 1)  # its key only brings back this answer
+        if isinstance(ended, Refused) or (
+            isinstance(ended, Unknown) and (ended.replayed or failed(ended))
+        ):
+            # Its key may only bring back this answer, and giving up twice is giving up once.
+            journal.set(step=row["step"] + 1)
         return await self._later(claimed, journal)
 
     # -- when again --------------------------------------------------------------------------------
@@ -378,7 +396,9 @@ class Pursue:
 
     async def _later(self, claimed: Claimed, journal: Journal, *, not_sent: bool = False) -> Row:
         """Nothing is known yet: ask again."""
-        next_ = self._agenda.open(journal, claimed.tries, not_sent=not_sent)
+        next_ = self._agenda.open(
+            journal, claimed.tries, not_sent=not_sent, was_due_in_ms=claimed.was_due_in_ms
+        )
         return await self._commit(claimed, journal, next_, again=True)
 
     # -- helpers -----------------------------------------------------------------------------------

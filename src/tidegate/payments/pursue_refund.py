@@ -193,10 +193,11 @@ class PursueRefund:
                     "high",
                 )
             )
-        wait_ms = scheduled_ms(
-            row["lookups"], age_ms, self._rules.lookup_schedule_s, self._randomness
-        )
-        values["lookups"] = row["lookups"] + 1
+        wait_ms = claimed.was_due_in_ms  # out of turn: it keeps its place in the schedule
+        if wait_ms is None:
+            schedule = self._rules.lookup_schedule_s
+            wait_ms = scheduled_ms(row["lookups"], age_ms, schedule, self._randomness)
+            values["lookups"] = row["lookups"] + 1
         return await self._keep(claimed, values, Next(KIND, wait_ms), operations, said)
 
     async def _keep(

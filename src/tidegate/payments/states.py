@@ -91,7 +91,7 @@ class DisputeState(StrEnum):
     OPEN = "open"  # the money is gone for now
     WON = "won"  # it is back
     LOST = "lost"  # it stays gone
-    CLOSED = "closed"  # the question ended without a dispute
+    CLOSED = "closed"  # the question ended without a dispute, or the dispute was prevented
 
 
 class DisputeEvent(StrEnum):
@@ -237,6 +237,7 @@ DISPUTE_TRANSITIONS: Mapping[tuple[DisputeState, DisputeEvent], DisputeState] = 
     (_D.OPEN, _F.WON): _D.WON,
     (_D.OPEN, _F.LOST): _D.LOST,
     (_D.WON, _F.WON): _D.WON,
+    (_D.LOST, _F.OPENED): _D.LOST,  # the loss is fought: it stands until it is won
     (_D.LOST, _F.LOST): _D.LOST,
     (_D.LOST, _F.WON): _D.WON,  # the cardholder's bank gave it back after all
     (_D.CLOSED, _F.CLOSED): _D.CLOSED,

@@ -65,7 +65,7 @@ class RefundStatus(StrEnum):
 class DisputeStatus(StrEnum):
     """Where a dispute stands."""
 
-    OPEN = "open"  # the money is gone for now
+    OPEN = "open"  # the money is gone for now, or after a loss for as long as that is fought
     WON = "won"  # it is back
     LOST = "lost"  # it stays gone
     INQUIRY = "inquiry"  # a question; no money moved (Stripe: warning_*)

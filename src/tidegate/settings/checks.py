@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from tidegate.adapters.stripe.amounts import PLACES
 from tidegate.retention.rules import FLOORS
 from tidegate.settings.counterparties import OFFERED_PSPS
 from tidegate.settings.group import DEVELOPMENT_SECRET, Group
@@ -292,6 +293,13 @@ def _payments(settings: Settings, given: Collection[str]) -> Iterator[Fault]:
         yield Fault(
             "STRIPE_WEBHOOK_SECRET",
             "is missing, so no event of Stripe could be believed: write the endpoint's secret.",
+        )
+    untaken = [each for each in payments.currencies if each not in PLACES]
+    if untaken:
+        yield Fault(
+            "PAYMENT_CURRENCIES",
+            f"names {', '.join(untaken)}, in which Stripe takes no payments: leave out what is "
+            "named.",
         )
     if not 60 <= settings.accounts.access_token_ttl <= _ACCESS_TOKEN_TTL_MAX_S:
         yield Fault("ACCESS_TOKEN_TTL", "is out of bounds: write 60 to 86400 seconds.")

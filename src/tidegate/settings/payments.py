@@ -73,7 +73,7 @@ class PaymentsGroup(Group):
     stripe_timeout: Seconds = env("STRIPE_TIMEOUT", 10.0, "The time limit of one call to Stripe.")
     currencies: CurrencyCodes = env(
         "PAYMENT_CURRENCIES",
-        ("USD", "EUR", "GBP", "CAD", "AUD", "JPY", "NGN", "GHS", "KES", "ZAR"),
+        ("USD", "EUR", "GBP", "CAD", "AUD", "JPY", "NGN", "KES", "ZAR"),
         "The currencies that payments may be made in.",
     )
     max_amount: AmountPer = env(

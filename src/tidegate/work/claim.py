@@ -43,12 +43,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A row under lease. ``ends_at`` is on the local monotonic clock, in seconds."""
+    """A row under lease. ``ends_at`` is on the local monotonic clock, in seconds. ``was_due_at`` is
+    when the row's work would have gone on, had a request not taken it out of turn."""
 
     table: Table
     row: Mapping[str, Any]
     ends_at: float
     clock: Clock
+    was_due_at: int | None = None
 
     @property
     def id(self) -> str:
@@ -62,6 +64,19 @@ class Claimed:
     @property
     def held(self) -> Held:
         return Held(fence=int(self.row["fence"]), due_at=int(self.row["due_at"]))
+
+    @property
+    def was_due_in_ms(self) -> int | None:
+        """How long it is until ``was_due_at``, by the clock that gave the lease."""
+        if self.was_due_at is None:
+            return None
+        return max(0, self.was_due_at - self._now_ms)
+
+    @property
+    def _now_ms(self) -> int:
+        # The clock that gave the lease may not be this process's.
+        left_ms = round(1000 * (self.ends_at - self.clock.monotonic()))
+        return int(self.row["leased_until"]) - left_ms
 
     def covers(self, limit_s: float) -> bool:
         """May a call with this time limit still begin under the lease?"""

@@ -45,8 +45,12 @@ class Shopper:
         raw = b"" if body is None else json.dumps(body).encode()
         return send("POST", self._node.url + path, raw, headers, timeout_s=90)
 
+    def ask(self, path: str) -> Answer:
+        """Whatever is answered to a GET."""
+        return send("GET", self._node.url + path, headers=self._headers)
+
     def get(self, path: str) -> Any:
-        answer = send("GET", self._node.url + path, headers=self._headers)
+        answer = self.ask(path)
         assert answer.status == 200, (answer.status, answer.body)
         return answer.json
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import aiohttp
 
 from tests.integration.adapters.raw import Heard, Reply, reply
-from tidegate.adapters.stripe import StripeCards
+from tidegate.adapters.stripe.adapter import StripeCards
 from tidegate.clock import Clock, SystemClock
 from tidegate.money.amount import Money
 from tidegate.money.currency import parse_currency

@@ -14,7 +14,7 @@ from tidegate.cases.tables import operator_actions
 from tidegate.db.engine import Database
 
 # What PAYMENT_CURRENCIES is when nobody sets it.
-CURRENCIES = ("USD", "EUR", "GBP", "CAD", "AUD", "JPY", "NGN", "GHS", "KES", "ZAR")
+CURRENCIES = ("USD", "EUR", "GBP", "CAD", "AUD", "JPY", "NGN", "KES", "ZAR")
 
 ME = pwd.getpwuid(os.getuid()).pw_name
 

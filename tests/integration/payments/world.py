@@ -100,8 +100,9 @@ class World:
 
     # -- what workers do ---------------------------------------------------------------------------
 
-    async def look(self, row_id: str) -> Mapping[str, Any]:
-        """Run the verb of a payment's, refund's or dispute's row once, due or not."""
+    async def look(self, row_id: str, tries: int = 1) -> Mapping[str, Any]:
+        """Run the verb of a payment's, refund's or dispute's row once, due or not, as if for the
+        ``tries``-th time."""
         verbs: dict[str, tuple[Table, Callable[[Claimed], Awaitable[None]]]] = {
             "pay": (tables.payments, self.money.pursue),
             "re": (tables.refunds, self.money.pursue_refund),
@@ -112,7 +113,7 @@ class World:
         ends_at = self.clock.monotonic() + 60
         change = Change(table, row_id, next=Next(str(row["kind"] or "pay")), take_ms=60_000)
         (held,) = await self.committer.commit(Unit([change]))
-        leased = {**row, "fence": held.fence, "due_at": held.due_at, "tries": 1}
+        leased = {**row, "fence": held.fence, "due_at": held.due_at, "tries": tries}
         await verb(Claimed(table, leased, ends_at, self.clock))
         return await self.row(table, row_id)
 

@@ -189,7 +189,7 @@ async def test_a_410_disables_at_once_and_is_told_to_the_others(
 ) -> None:
     shop.answer(410)
     gone = await world.listen(shop.url)
-    await world.listen(books.url)
+    await world.listen(books.url, "payment.*")
     await world.pay("pay_1")
     await world.happen("pay_1")
     await world.work()

@@ -105,6 +105,8 @@ def test_a_double_without_amount_received_lets_the_charge_say_what_was_taken() -
         {"currency": None},
         {"id": None},
         {"id": "pi 1"},
+        {"id": "pi_1/../x"},
+        {"id": "pi_.."},
         {"object": "charge"},
     ],
 )
@@ -113,6 +115,10 @@ def test_a_word_or_figure_about_money_that_is_not_understood_makes_it_unreadable
 ) -> None:
     with pytest.raises(Unreadable):
         read_intent(intent(**changes), None)
+
+
+def test_an_id_may_have_hyphens() -> None:
+    assert read_intent(intent(id="pi_1-of-a-double"), None).reference == "pi_1-of-a-double"
 
 
 def test_the_last_failure_is_told_with_the_banks_own_code() -> None:
@@ -215,6 +221,9 @@ def dispute(**changes: object) -> dict[str, Any]:
         ("warning_needs_response", DisputeStatus.INQUIRY),
         ("warning_under_review", DisputeStatus.INQUIRY),
         ("warning_closed", DisputeStatus.CLOSED),
+        ("appeal_needs_response", DisputeStatus.OPEN),
+        ("appeal_under_review", DisputeStatus.OPEN),
+        ("prevented", DisputeStatus.CLOSED),
     ],
 )
 def test_a_disputes_status_says_where_the_money_is(word: str, status: DisputeStatus) -> None:
@@ -231,7 +240,7 @@ def test_a_dispute_carries_its_movements_with_their_fee() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"status": "prevented"},
+        {"status": "a_word_of_next_year"},
         {"status": "charge_refunded"},
         {"balance_transactions": ["txn_1"]},
         {"balance_transactions": [booked(fee=None)]},

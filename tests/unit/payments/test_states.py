@@ -123,6 +123,13 @@ def test_a_dispute_that_was_won_is_not_lost_afterwards() -> None:
         dispute_after(DisputeState.WON, DisputeEvent.LOST)
 
 
+def test_a_loss_that_is_fought_stands_until_it_is_won() -> None:
+    """An appeal gives nothing back; nor does it open again what was won."""
+    assert dispute_after(DisputeState.LOST, DisputeEvent.OPENED) is DisputeState.LOST
+    with pytest.raises(NotInTable, match="won cannot be opened"):
+        dispute_after(DisputeState.WON, DisputeEvent.OPENED)
+
+
 def test_the_public_statuses_are_the_contracts() -> None:
     """payments.md lists seven, and each of them can be asked for in a list."""
     contract = {

@@ -79,7 +79,7 @@ REFUND = {
 
 DISPUTE = {
     "asked": {"inquiry": "new", "stays": "inquiry"},
-    "opened": {"open": "new inquiry closed", "stays": "open"},
+    "opened": {"open": "new inquiry closed", "stays": "open lost"},
     "won": {"won": "new inquiry open lost closed", "stays": "won"},
     "lost": {"lost": "new inquiry open closed", "stays": "lost"},
     "closed": {"closed": "new inquiry", "stays": "closed"},

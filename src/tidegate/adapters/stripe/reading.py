@@ -44,7 +44,8 @@ __all__ = [
     "text",
 ]
 
-_ID: Final = re.compile(r"[A-Za-z0-9_]{1,255}")
+# Ids go into addresses: nothing that could lead to another one.
+_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _OUR_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LAST4: Final = re.compile(r"[0-9]{4}")
 
@@ -64,6 +65,10 @@ _DISPUTES: Final[Mapping[str, DisputeStatus]] = {
     "warning_needs_response": DisputeStatus.INQUIRY,
     "warning_under_review": DisputeStatus.INQUIRY,
     "warning_closed": DisputeStatus.CLOSED,
+    # The decision is fought; until that is decided the money is where the dispute left it.
+    "appeal_needs_response": DisputeStatus.OPEN,
+    "appeal_under_review": DisputeStatus.OPEN,
+    "prevented": DisputeStatus.CLOSED,  # settled before it became a dispute
 }
 
 _log = get_logger()

@@ -92,8 +92,9 @@ _DISPUTE_STATES: Final[Mapping[DisputeState, str]] = {
     DisputeState.INQUIRY: "A question of the cardholder's bank; no money moved.",
     DisputeState.OPEN: "The money is gone for now.",
     DisputeState.WON: "The money is back.",
-    DisputeState.LOST: "The money stays gone; the user's payments are less by it.",
-    DisputeState.CLOSED: "The question ended without a dispute.",
+    DisputeState.LOST: "The money stays gone; the user's payments are less by it. So it is while "
+    "the loss is fought.",
+    DisputeState.CLOSED: "The question ended without a dispute, or the dispute was prevented.",
 }
 
 

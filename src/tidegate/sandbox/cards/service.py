@@ -162,6 +162,8 @@ class Service:
             response = await self._run(task, params, key, request_id, strikes)
         if key:
             response.headers.update(_about_key(key, first, request_id))
+            if not self._terms.says_replayed:
+                response.headers.popall("Idempotent-Replayed", None)
         for fault, seconds in (
             (CardFault.SLOW, self._faults.slow_s),
             (CardFault.TOO_SLOW, self._faults.too_slow_s),

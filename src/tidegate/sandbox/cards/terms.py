@@ -35,6 +35,8 @@ class Terms:
     minimums: Mapping[str, int] = field(default_factory=lambda: MINIMUMS)
     authorisation_s: float = 7 * _DAY_S
     key_s: float = _DAY_S
+    # A stored answer says that it is one. Otherwise it comes back bare.
+    says_replayed: bool = True
     api_version: str = API_VERSION
     # ``automatic`` before 2025-03-31 (changelog basil).
     expiry_reason: str = "expired"
