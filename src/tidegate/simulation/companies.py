@@ -20,10 +20,10 @@ __all__ = ["Companies"]
 class Companies:
     """The others' own word: orders, references of transfers, what was judged. ``doubled`` are the
     requests that the network delivered twice, ``late`` those it delivered when nobody waited any
-    more, ``offered_twice`` the orders of which one offer arrives twice, from the aggregator or by
-    the network, ``transferred_twice`` the references that the network gave the bank twice.
-    ``ahead_ms``: so far the node's clock was set forward;
-    ``behind_ms``: so far it was set back."""
+    more, ``answered_late`` those whose answer came so. ``offered_twice`` are the orders of which
+    one offer may arrive twice, from the aggregator (which did not hear the answer) or by the
+    network, ``transferred_twice`` the references that the network gave the bank twice.
+    ``ahead_ms``: so far the node's clock was set forward; ``behind_ms``: so far it was set back."""
 
     orders: Sequence[Order]
     violations: Sequence[Violation]
@@ -35,6 +35,7 @@ class Companies:
     sales: Sequence[Sale]
     doubled: Sequence[str]
     late: Sequence[str]
+    answered_late: Sequence[str]
     offered_twice: Collection[str]
     transferred_twice: Collection[str]
     ahead_ms: int

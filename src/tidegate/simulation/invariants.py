@@ -39,6 +39,7 @@ _NOT_ITS_FAULT = frozenset(
         Wrong.OFFER_REFUSED,
         Wrong.PAID_TWICE,
         Wrong.PENDING_AFTER_SUCCESS,
+        Wrong.FULFIL_OTHER_TX,
         Wrong.FULFIL_AFTER_FAILED,
         Wrong.FULFIL_AFTER_CANCEL,
         Wrong.CANCEL_AFTER_FULFIL,
@@ -83,7 +84,8 @@ def _accepted_in_time(evidence: Evidence, companies: Companies) -> Iterator[str]
             late = one["verb"] == "accept" and one["at"] > over_ms
             if late and before != "order":
                 yield f"order {payout['order_id']} was accepted after its time"
-            before = one["verb"]
+            elif not late:
+                before = one["verb"]
 
 
 def _paid_once(evidence: Evidence, companies: Companies) -> Iterator[str]:
@@ -221,14 +223,18 @@ def _excused(one: Violation, order: Order | None, evidence: Evidence, companies:
             return met or one.key in companies.offered_twice or _late("decline", one, companies)
         case Wrong.ACCEPT_AFTER_EXPIRY:  # by a clock that was set back the offer lived
             return 1000 * float(one.detail.split()[0]) <= companies.behind_ms
-        case Wrong.FULFIL_AFTER_CANCEL:  # refused, cancelled, and paid by a copy of the transfer
-            return _paid_by_copy(one, evidence, companies)
+        case Wrong.FULFIL_AFTER_CANCEL:  # it had failed for certain, and a person is told
+            return _paid_late(one, evidence)
         case Wrong.CANCEL_WITHOUT_ACCEPT:  # it was accepted when the cancel was sent
             return _late("cancel", one, companies)
         case Wrong.CANCEL_REPEATED:  # the same, of an order that was cancelled before
             return doubled or _late("cancel", one, companies)
-        case Wrong.SUCCESS_WHILE_SETTLING:  # of one success the second copy came so late
-            return any(f"/{one.key}/fulfill" in request for request in companies.doubled)
+        case Wrong.SUCCESS_WHILE_SETTLING:  # of one success the second copy came so late, or how
+            # the order stood before it; the simulation settles in seconds
+            stale = any(f"/{one.key}?" in request for request in companies.answered_late)
+            return stale or _copied(one, companies)
+        case Wrong.FULFIL_OTHER_TX:  # a copy of the last round's report
+            return _copied(one, companies)
         case _:  # it was the network that repeated it
             return doubled
 
@@ -238,14 +244,14 @@ def _late(verb: str, one: Violation, companies: Companies) -> bool:
     return any(f"/{one.key}/{verb}" in request for request in companies.late)
 
 
-def _paid_by_copy(one: Violation, evidence: Evidence, companies: Companies) -> bool:
-    """Did the network make a second transfer of what the bank had refused, and is a person told?"""
+def _copied(one: Violation, companies: Companies) -> bool:
+    """Did the network deliver a report about the order twice?"""
+    return any(f"/{one.key}/fulfill" in request for request in companies.doubled)
+
+
+def _paid_late(one: Violation, evidence: Evidence) -> bool:
     return any(
         "paid_after_failure" in evidence.kinds_of_payout(payout)
-        and any(
-            row["reference"] in companies.transferred_twice
-            for row in evidence.attempts.get(payout["id"], [])
-        )
         for payout in evidence.payouts
         if payout["order_id"] == one.key
     )

@@ -75,6 +75,8 @@ class Network:
         self.struck: Counter[str] = Counter()
         self.doubled: list[str] = []
         self.late: list[str] = []
+        self.answered_late: list[str] = []
+        self.unheard: list[bytes] = []
         self.copies: list[bytes] = []
         self._chance = random.Random(f"network {seed}")  # noqa: S311 -- a run that must repeat
         self._links: list[_Link] = []
@@ -319,6 +321,10 @@ class _Link:
                 network.struck[self._fate] += 1
             if self._fate is Wire.LATE_REQUEST:
                 network.late.append(self._name)
+            if self._fate is Wire.LATE_ANSWER:
+                network.answered_late.append(self._name)
+            if self._fate in {Wire.LOSE_ANSWER, Wire.LOSE_ANSWER_SILENTLY}:
+                network.unheard.append(data)
             network.before_call(self.client.party)
             if not self.client.party.alive:
                 return

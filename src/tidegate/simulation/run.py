@@ -207,7 +207,8 @@ async def _rest(world: World, outcome: Outcome) -> Evidence:
 
 
 def _companies(world: World) -> Companies:
-    offers = [copy for copy in world.network.copies if copy.startswith(_OFFERS)]
+    repeated = [*world.network.copies, *world.network.unheard]
+    offers = [request for request in repeated if request.startswith(_OFFERS)]
     return Companies(
         orders=list(world.aggregator.orders.values()),
         violations=world.aggregator.judge(),
@@ -219,6 +220,7 @@ def _companies(world: World) -> Companies:
         sales=world.buyer.sales,
         doubled=world.network.doubled,
         late=world.network.late,
+        answered_late=world.network.answered_late,
         ahead_ms=round(1000 * world.set_forward_s),
         behind_ms=round(1000 * world.set_back_s),
         offered_twice={
