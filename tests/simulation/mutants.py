@@ -193,7 +193,7 @@ _ORDERS: Final = (
         "not_asked_before_it_is_told_again",
         "A report whose answer was lost is repeated blindly.",
         report.Report._paid,
-        "if claimed.tries > 1 or told or self._may_have_been_polled(row):",
+        "if claimed.tries > 1 or told or self._may_have_been_polled(row) or self._is_late(row):",
         "if told:",
     ),
     Mutant(

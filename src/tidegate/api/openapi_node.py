@@ -181,15 +181,15 @@ NODE_OPERATIONS: Final[Mapping[tuple[str, str], Mapping[str, Any]]] = {
                 "expiresAt": "2026-11-21T12:00:00Z",
             },
             {
-                "required": ["orderId"],
+                "required": ["orderId", "amount", "currency", "recipient"],
                 "properties": {
                     "orderId": _ORDER_ID,
-                    "amount": _AMOUNT,
-                    "currency": _TEXT,
+                    "amount": {**_AMOUNT, "type": ["string", "number"], "minLength": 1},
+                    "currency": _NAME,
                     "token": _ANYTHING,
                     "tokenAmount": _ANYTHING,
                     "network": _ANYTHING,
-                    "recipient": _RECIPIENT,
+                    "recipient": {**_RECIPIENT, "type": "object"},
                     "reference": _TEXT,
                     "expiresAt": {**_TEXT, "description": "RFC 3339."},
                     "timestamp": {
@@ -199,7 +199,13 @@ NODE_OPERATIONS: Final[Mapping[tuple[str, str], Mapping[str, Any]]] = {
                 },
             },
         ),
-        "responses": _answers("Order received", _PENDING, 400, 401, 409, 413, 415, 422),
+        "responses": {
+            **_answers("Order received", _PENDING, 401, 409, 413, 415, 422),
+            "400": {
+                "description": "The body is no offer.",
+                "content": _envelope("error", "Invalid request payload", None),
+            },
+        },
     },
     ("post", "/tx_status"): {
         "parameters": _LIVE,

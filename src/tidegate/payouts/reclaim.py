@@ -75,7 +75,7 @@ class Reclaim:
         journal = self._told.journal(claimed, said)
         if lost:
             journal.note("taken_again" if taken else "taken_away")
-            journal.add(_case(row, taken=taken))
+            journal.add(_shown(row, taken=taken))
         journal.keep(
             claimed.held, Next("report") if tells_pending(row) else DONE, accept_first=False
         )
@@ -85,7 +85,7 @@ class Reclaim:
         return float(row["expires_at"] - self._clock.now_ms()) / 1000
 
 
-def _case(row: Row, *, taken: bool) -> OpenCase:
+def _shown(row: Row, *, taken: bool) -> OpenCase:
     what = (
         "It was accepted again and is not paid a second time."
         if taken
