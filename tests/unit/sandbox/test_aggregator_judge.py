@@ -259,11 +259,11 @@ async def test_overlapping_pushes_of_one_currency_are_seen() -> None:
         assert w.wrongs == [Wrong.BALANCE_OVERLAP]
 
 
-async def test_only_the_first_thousand_of_a_kind_keep_their_details() -> None:
+async def test_only_the_first_ten_thousand_of_a_kind_keep_their_details() -> None:
     """A node that errs a million times must not fill the memory; the count goes on."""
     async with world(NO_SLEEP) as w:
         judge = w.aggregator.book.judge
-        for _ in range(1_500):
+        for _ in range(10_500):
             judge.record(Wrong.ROUTE, "x")
-        assert len(w.aggregator.judge()) == 1_000
-        assert judge.counts[Wrong.ROUTE] == 1_500
+        assert len(w.aggregator.judge()) == 10_000
+        assert judge.counts[Wrong.ROUTE] == 10_500

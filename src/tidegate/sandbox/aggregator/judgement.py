@@ -11,6 +11,8 @@ from tidegate.clock import Clock, rfc3339
 
 __all__ = ["Judge", "Violation", "Wrong"]
 
+_KEPT_MAX = 10_000
+
 
 class Wrong(StrEnum):
     """A mistake; ``rule`` says what the contract asks for instead, and where."""
@@ -102,16 +104,15 @@ class Violation:
 
 
 class Judge:
-    """Keeps the violations; the first ``kept_max`` of each kind with their details."""
+    """Keeps the violations; the first ten thousand of each kind with their details."""
 
-    def __init__(self, clock: Clock, kept_max: int = 1_000) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._kept_max = kept_max
         self.counts: Counter[Wrong] = Counter()
         self.violations: list[Violation] = []
 
     def record(self, wrong: Wrong, key: str, detail: str = "") -> None:
         """Hold one mistake against the node."""
         self.counts[wrong] += 1
-        if self.counts[wrong] <= self._kept_max:
+        if self.counts[wrong] <= _KEPT_MAX:
             self.violations.append(Violation(wrong, key, detail, self._clock.now_ms()))
