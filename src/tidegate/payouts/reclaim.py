@@ -20,10 +20,9 @@ from tidegate.ports.aggregator import Aggregator, Listed, Said
 from tidegate.wire.dialect import Dialect
 from tidegate.work.claim import Claimed
 
-__all__ = ["Reclaim", "is_under_way", "tells_pending"]
+__all__ = ["ACCEPT_LIMIT_S", "Reclaim", "is_under_way", "tells_pending"]
 
-_ACCEPT_LIMIT_S = 30.0
-_NOT_HEARD = frozenset({Said.NOT_SENT, Said.UNKNOWN, Said.MISCONFIGURED})
+ACCEPT_LIMIT_S = 30.0
 
 
 def is_under_way(payout: Row) -> bool:
@@ -61,14 +60,14 @@ class Reclaim:
         )
         taken = False
         if lost and (left_s := self._left_s(row)) > 0:
-            if not claimed.covers(_ACCEPT_LIMIT_S):
+            if not claimed.covers(ACCEPT_LIMIT_S):
                 await self._told.later(claimed, said)
                 return
             answer = await self._aggregator.accept(
-                row["order_id"], Dialect(row["dialect"]), min(_ACCEPT_LIMIT_S, left_s)
+                row["order_id"], Dialect(row["dialect"]), min(ACCEPT_LIMIT_S, left_s)
             )
             said = (*said, *answer.exchanges)
-            if answer.said in _NOT_HEARD:
+            if not answer.said.is_conclusive:
                 await self._told.later(claimed, said)
                 return
             taken = answer.said is Said.DONE

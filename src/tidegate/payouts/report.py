@@ -15,7 +15,7 @@ from tidegate.db.exchanges import Exchange
 from tidegate.db.rows import DONE, Change, Next
 from tidegate.payouts.meaning import offered_meanwhile
 from tidegate.payouts.ownership import Ownership
-from tidegate.payouts.reclaim import Reclaim, tells_pending
+from tidegate.payouts.reclaim import ACCEPT_LIMIT_S, Reclaim, tells_pending
 from tidegate.payouts.states import Event, State
 from tidegate.payouts.store import Row
 from tidegate.payouts.tables import payouts
@@ -34,7 +34,6 @@ from tidegate.work.claim import Claimed
 __all__ = ["Report", "cancel_reason"]
 
 _FULFIL_LIMIT_S = 60.0
-_ACCEPT_LIMIT_S = 30.0
 _FRESH_MS = 60_000
 # In place of the moment of *pending*: it is about to be told, and may have been.
 _ABOUT_TO = 0
@@ -157,7 +156,7 @@ class Report:
         await self._about_to_tell_pending(claimed)
         answer = await self._fulfil(claimed.row, Validation.PENDING)
         said = (*said, *answer.exchanges)
-        if not _conclusive(answer):
+        if not answer.said.is_conclusive:
             await self._told.later(claimed, said, answer)
             return
         journal = self._told.journal(claimed, said)
@@ -187,7 +186,7 @@ class Report:
         if row["accept_first"] and left_s > 0:
             # Offered again after it was paid: only the owner's fulfil is taken (hazard 2).
             accepted = await self._aggregator.accept(
-                row["order_id"], Dialect(row["dialect"]), min(_ACCEPT_LIMIT_S, left_s)
+                row["order_id"], Dialect(row["dialect"]), min(ACCEPT_LIMIT_S, left_s)
             )
             said = accepted.exchanges
         # Something else was told before this success, or an answer was lost: it may have been
@@ -221,7 +220,7 @@ class Report:
             pending = await self._fulfil(row, Validation.PENDING)
             said = (*said, *pending.exchanges)
             if pending.said is not Said.DONE:
-                if _conclusive(pending):
+                if pending.said.is_conclusive:
                     await self._told.refused(claimed, said, pending.message, pending)
                 else:
                     await self._told.later(claimed, said, pending)
@@ -240,7 +239,7 @@ class Report:
             said = (*said, *answer.exchanges)
         if answer.said is Said.DONE:
             await self._told.reported(claimed, said, answer.message, told_pending_at=told_pending)
-        elif _conclusive(answer) and _own_name(row, answer) is None:
+        elif answer.said.is_conclusive and _own_name(row, answer) is None:
             await self._told.refused(claimed, said, answer.message, answer)
         else:
             # What stands there may be ours, told in answer to a question: the next turn asks.
@@ -296,7 +295,7 @@ class Report:
                 cancel_reason(row["fault"], row["reason_code"], row["reason_text"]),
             )
         said = (*said, *answer.exchanges)
-        if not _conclusive(answer):
+        if not answer.said.is_conclusive:
             await self._told.later(claimed, said, answer)
         elif answer.said in {Said.DONE, Said.GONE, Said.NOT_OURS, Said.REFUNDED}:
             taken = failed and answer.said is Said.DONE
@@ -338,10 +337,6 @@ class Report:
 
     def _blind(self, claimed: Claimed) -> bool:
         return claimed.row["dialect"] == Dialect.SPEC and claimed.tries > _SPEC_BLIND_AFTER
-
-
-def _conclusive(answer: SayAnswer) -> bool:
-    return answer.said not in {Said.NOT_SENT, Said.UNKNOWN, Said.MISCONFIGURED}
 
 
 def _own_name(row: Row, answer: SayAnswer) -> str | None:

@@ -49,6 +49,11 @@ class Said(StrEnum):
     MISCONFIGURED = "misconfigured"  # 401 and the like: our key, clock or body
     UNKNOWN = "unknown"  # it may have arrived: ask before saying it again
 
+    @property
+    def is_conclusive(self) -> bool:
+        """Is it certain what the aggregator made of it?"""
+        return self not in {Said.NOT_SENT, Said.UNKNOWN, Said.MISCONFIGURED}
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
